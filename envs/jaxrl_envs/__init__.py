@@ -1,0 +1,19 @@
+"""Environments that live on the accelerator, and are drawn there.
+
+Imports nothing of `jaxrl`: anyone's training code can use them. `ENVIRONMENTS` is what the entry
+point `jaxrl.envs` hands to `jaxrl.make`.
+"""
+
+from collections.abc import Callable
+
+from jaxrl_envs.base import Environment as Environment
+from jaxrl_envs.base import EnvParams as EnvParams
+from jaxrl_envs.base import EnvState as EnvState
+from jaxrl_envs.cartpole import CartPole as CartPole
+from jaxrl_envs.spaces import Box as Box
+from jaxrl_envs.spaces import Discrete as Discrete
+
+ENVIRONMENTS: dict[str, Callable[..., Environment]] = {
+    "CartPole-v1": CartPole,
+}
+"""Name to factory."""

@@ -1,0 +1,45 @@
+"""The estimators, one file each, and the table by which they are named.
+
+`ALGORITHMS` is what the CLI, the presets and the tests that every algorithm must pass go by: an
+entry here is all it takes for an algorithm to be trained, listed and proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxrl.algorithms.ppo import PPOConfig as PPOConfig
+from jaxrl.algorithms.ppo import ppo as ppo
+from jaxrl.errors import unknown_name
+from jaxrl.types import Algorithm
+
+
+class AlgorithmEntry(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        build: `(env, config) -> Algorithm`.
+        config: the config's class.
+        actions: kinds of action space it takes, of `discrete` and `continuous`.
+        summary: one line for listings.
+    """
+
+    build: Callable[[Any, Any], Algorithm]
+    config: type
+    actions: tuple[str, ...]
+    summary: str
+
+
+ALGORITHMS: dict[str, AlgorithmEntry] = {
+    "ppo": AlgorithmEntry(
+        ppo, PPOConfig, ("discrete", "continuous"), "clipped policy optimisation, on-policy"
+    ),
+}
+
+
+def algorithm_entry(name: str) -> AlgorithmEntry:
+    """The row of that name; raises `UnknownNameError` with the nearest names."""
+    if name not in ALGORITHMS:
+        raise unknown_name("algorithm", name, ALGORITHMS, hint="`jaxrl algos` lists them.")
+    return ALGORITHMS[name]

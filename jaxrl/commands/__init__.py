@@ -1,0 +1,1 @@
+"""The commands of `jaxrl`, one module each, with a `main(argv)`."""

@@ -1,0 +1,175 @@
+"""What several commands share: how flags are read, and what they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxrl.algorithms import AlgorithmEntry, algorithm_entry
+from jaxrl.environment import make
+from jaxrl.errors import ConfigError, unknown_name
+
+_SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def parse_steps(text: str) -> int:
+    """`500k`, `1.5M`, `2e5` or `4096` as a number of steps.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)([kmg]?)", text.strip().lower().replace("_", ""))
+    if match is None or match[1].count(".") > 1:
+        raise ConfigError(f"{text!r} is not a number of steps: type 4096, 500k, 1.5M or 2e5.")
+    return round(float(match[1]) * _SUFFIX[match[2]])
+
+
+Steps = Annotated[int, tyro.conf.arg(constructor=parse_steps, metavar="STEPS")]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """The flags of `jaxrl train` and `jaxrl sweep` that are not the algorithm's own."""
+
+    total_steps: Steps | None = None
+    """Environment steps per seed, e.g. 500k; default the preset's."""
+    seeds: int = 1
+    """How many seeds, 0 and on, all in one program."""
+    seed_list: tuple[int, ...] = ()
+    """Which seeds, instead of how many."""
+    out: Path | None = None
+    """Folder of the run; default runs/ENV/ALGO/TIME."""
+    resume: Path | None = None
+    """Run folder to go on from, at its last checkpoint."""
+    config: Path | None = None
+    """JSON file with settings of the algorithm (a run's config.json will do)."""
+    env_params: tuple[str, ...] = ()
+    """Parameters of the environment, NAME=VALUE each."""
+    log_every: Steps | None = None
+    """Steps between log points; default a hundredth of the run."""
+    eval_every: Steps | None = None
+    """Steps between evaluations; default a twentieth of the run; 0 for the end only."""
+    eval_episodes: int = 100
+    """Whole episodes per seed and evaluation; 0 for none."""
+    eval_greedy: bool = True
+    """Evaluate the policy's mode instead of sampling from it."""
+    checkpoint_every: Steps | None = None
+    """Steps between checkpoints; default a tenth of the run; 0 for the end only."""
+    threshold: float | None = None
+    """Return whose first reaching is noted; default the preset's."""
+    stop_at_threshold: bool = False
+    """Stop once every seed's evaluation has reached the threshold."""
+    tensorboard: bool = False
+    """Also write TensorBoard logs, into the run's folder."""
+    wandb: str | None = None
+    """Also log to this project of Weights & Biases."""
+    gif: bool = True
+    """Film the first seed's policy at the end, where the environment can be drawn."""
+
+    @property
+    def which_seeds(self) -> int | tuple[int, ...]:
+        """What `train` takes for `seeds`."""
+        return self.seed_list or self.seeds
+
+
+def parse(command: str, argv: Sequence[str], options: Any, config: Any) -> tuple[Any, Any]:
+    """Reads flags of two dataclasses, both without prefixes, on top of given defaults.
+
+    Args:
+        command: what was typed before the flags, for the help text.
+        argv: the flags.
+        options: the command's own options, with defaults.
+        config: the algorithm's config, with defaults.
+
+    Returns:
+        Both, as typed.
+    """
+    flags = dataclasses.make_dataclass(
+        "Flags",
+        [
+            ("run", tyro.conf.OmitArgPrefixes[type(options)]),
+            ("algorithm", tyro.conf.OmitArgPrefixes[type(config)]),
+        ],
+    )
+    parsed: Any = tyro.cli(
+        flags, args=list(argv), prog=command, default=flags(options, config), description=""
+    )
+    return parsed.run, parsed.algorithm
+
+
+def split_target(command: str, argv: Sequence[str]) -> tuple[str, str, list[str]]:
+    """The algorithm and the environment that a command line begins with, and the rest.
+
+    Raises:
+        ConfigError: one of them is missing.
+    """
+    names = []
+    rest = list(argv)
+    while rest and len(names) < 2 and not rest[0].startswith("-"):
+        names.append(rest.pop(0))
+    if len(names) < 2:
+        raise ConfigError(
+            f"`jaxrl {command}` needs an algorithm and an environment first: type for instance "
+            f"`jaxrl {command} ppo CartPole-v1`. `jaxrl algos` and `jaxrl envs` list both."
+        )
+    return names[0], names[1], rest
+
+
+def make_env(name: str, settings: Sequence[str]) -> tuple[Any, Any]:
+    """The environment of that name with `NAME=VALUE` settings applied to its parameters."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--env-params {setting!r}: type NAME=VALUE.")
+        values[key] = parse_value(text)
+    return make(name, **values)
+
+
+def parse_value(text: str) -> Any:
+    """A number, truth value or None where the text is one, else the text."""
+    named = {"true": True, "false": False, "none": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def config_from(entry: AlgorithmEntry, settings: dict[str, Any], base: Any) -> Any:
+    """`base` with the settings of a JSON file in place.
+
+    Raises:
+        UnknownNameError: a setting that the algorithm does not have.
+    """
+    fields = {field.name for field in dataclasses.fields(entry.config)}
+    for name in settings:
+        if name not in fields:
+            raise unknown_name("setting", name, fields, hint="It stands in the --config file.")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    return base.replace(**values)
+
+
+
+
+def enable_compilation_cache() -> Path:
+    """Lets jax keep compiled programs on disk, unless the user has set this up himself."""
+    import jax
+
+    configured = jax.config.jax_compilation_cache_dir
+    if configured:
+        return Path(configured)
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = root / "jaxrl" / "xla"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    return folder

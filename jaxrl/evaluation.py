@@ -1,0 +1,158 @@
+"""Playing whole episodes to see how good a policy is.
+
+Every lane plays exactly one episode, to its end. Counting the first episodes to finish among
+lanes that restart would favour short ones: on CartPole that is a favour to bad policies, on
+MountainCar to good ones. The reward is the environment's own, whatever was learned from.
+
+The same `seed` gives the same start states and the same randomness to every policy and at every
+moment of a run, so that two evaluations differ by their policies alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxrl.environment import max_episode_steps
+
+from jaxrl.errors import ConfigError, check_range
+from jaxrl.run.records import EvalSummary
+from jaxrl.types import ActFn, Algorithm, Array, EnvParams, Key, PyTree
+from jaxrl.vector import reset_batch, select_lanes, step_batch
+
+
+class Episodes(NamedTuple):
+    """One whole episode per lane, `[E]`: undiscounted return, steps, and whether it ended."""
+
+    returns: Array
+    lengths: Array
+    finished: Array
+
+
+def play_episodes(
+    env: Any,
+    act: ActFn,
+    state: PyTree,
+    env_params: EnvParams,
+    key: Key,
+    *,
+    num_episodes: int,
+    max_steps: int,
+    greedy: bool = True,
+) -> Episodes:
+    """Plays one episode in each of `num_episodes` lanes. Pure: `jit` and `vmap` it at will.
+
+    Args:
+        env: the environment.
+        act: an algorithm's `act`.
+        state: the train state or policy state of one seed.
+        env_params: the environment's parameters.
+        key: start states and randomness.
+        num_episodes: `E`.
+        max_steps: where to give up on lanes that have not ended; they come back with
+            `finished` False and the return they had.
+        greedy: play the policy's mode instead of sampling.
+    """
+    key, key_reset = jax.random.split(key)
+    obs, env_state = reset_batch(env, key_reset, env_params, num_episodes)
+
+    def unfinished(carry: Any) -> Array:
+        step, _, _, _, episodes = carry
+        return (step < max_steps) & ~episodes.finished.all()
+
+    def step(carry: Any) -> Any:
+        step, key, obs, env_state, episodes = carry
+        key, key_act, key_step = jax.random.split(key, 3)
+        action = act(state, obs, key_act, greedy=greedy)
+        next_obs, next_state, reward, terminated, truncated = step_batch(
+            env, key_step, env_state, action, env_params
+        )
+        running = ~episodes.finished
+        episodes = Episodes(
+            returns=episodes.returns + jnp.where(running, reward, 0.0),
+            lengths=episodes.lengths + running,
+            finished=episodes.finished | terminated | truncated,
+        )
+        # A lane that has ended keeps its last state: what lies beyond may not be defined.
+        obs, env_state = select_lanes(running, (next_obs, next_state), (obs, env_state))
+        return step + 1, key, obs, env_state, episodes
+
+    episodes = Episodes(
+        returns=jnp.zeros(num_episodes, jnp.float32),
+        lengths=jnp.zeros(num_episodes, jnp.int32),
+        finished=jnp.zeros(num_episodes, bool),
+    )
+    carry = (jnp.int32(0), key, obs, env_state, episodes)
+    return jax.lax.while_loop(unfinished, step, carry)[-1]
+
+
+def evaluation_steps(env: Any, env_params: EnvParams, max_steps: int | None) -> int:
+    """The bound of an evaluation: `max_steps`, or the environment's own time limit.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    limit = max_steps or max_episode_steps(env, env_params)
+    if limit is None:
+        raise ConfigError(
+            "the environment has no time limit (params.max_steps_in_episode), so an episode "
+            "might never end: give max_steps=..., the steps after which to stop counting."
+        )
+    return limit
+
+
+def evaluate(
+    algorithm: Algorithm,
+    states: PyTree,
+    env_params: EnvParams | None = None,
+    *,
+    num_episodes: int = 100,
+    greedy: bool = True,
+    seed: int = 0,
+    max_steps: int | None = None,
+) -> EvalSummary:
+    """Evaluates all seeds of a run in one compiled program.
+
+    Args:
+        algorithm: whose `act` is played, in `algorithm.env`.
+        states: train or policy states with a leading `[S]`.
+        env_params: default the environment's own.
+        num_episodes: episodes per seed.
+        greedy: play the policy's mode instead of sampling.
+        seed: start states and randomness; the same for every seed of the run.
+        max_steps: default the environment's time limit.
+
+    Raises:
+        ConfigError: no episodes, or an environment without a time limit and no `max_steps`.
+    """
+    check_range("num_episodes", num_episodes, 1)
+    env = algorithm.env
+    env_params = env.default_params if env_params is None else env_params
+    limit = evaluation_steps(env, env_params, max_steps)
+
+    def play(state: PyTree, env_params: EnvParams, key: Key) -> Episodes:
+        return play_episodes(
+            env,
+            algorithm.act,
+            state,
+            env_params,
+            key,
+            num_episodes=num_episodes,
+            max_steps=limit,
+            greedy=greedy,
+        )
+
+    play_all = jax.jit(jax.vmap(play, (0, None, None)))
+    return summarize(play_all(states, env_params, jax.random.key(seed)), greedy)
+
+
+def summarize(episodes: Episodes, greedy: bool) -> EvalSummary:
+    """Episodes `[S, E]` on the host."""
+    return EvalSummary(
+        np.asarray(episodes.returns),
+        np.asarray(episodes.lengths),
+        np.asarray(episodes.finished),
+        greedy,
+    )

@@ -1,0 +1,211 @@
+"""Networks: torsos, heads, and the actor-critic that policy gradients share.
+
+Weights start orthogonal with gain √2 in the torso, 0.01 in the policy's head (so that the first
+policy is close to uniform) and 1 in the value's (Engstrom et al. 2020, arXiv:2005.12729).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen.initializers import constant, orthogonal
+
+from jaxrl import spaces
+from jaxrl.distributions import Distribution, from_outputs, head_size
+from jaxrl.errors import ConfigError, SpaceError, unknown_name
+from jaxrl.types import Array, Key, PyTree
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "tanh": jnp.tanh,
+    "relu": nn.relu,
+    "silu": nn.silu,
+    "gelu": nn.gelu,
+    "elu": nn.elu,
+}
+TORSOS = ("auto", "mlp", "cnn")
+
+
+def _dense(features: int, gain: float) -> nn.Dense:
+    return nn.Dense(features, kernel_init=orthogonal(gain), bias_init=constant(0.0))
+
+
+class MLPTorso(nn.Module):
+    """Dense layers. `[N, O] -> [N, hidden_sizes[-1]]`."""
+
+    hidden_sizes: Sequence[int]
+    activation: Callable[[Array], Array]
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Applies the layers to `[N, O]`."""
+        for size in self.hidden_sizes:
+            x = _dense(size, math.sqrt(2))(x)
+            if self.layer_norm:
+                x = nn.LayerNorm()(x)
+            x = self.activation(x)
+        return x
+
+
+class CNNTorso(nn.Module):
+    """Convolutions, then dense layers. `[N, H, W, C] -> [N, hidden_sizes[-1]]`.
+
+    Small boards (MinAtar's 10 × 10) take one 3 × 3 convolution of 16 channels, as in Young & Tian
+    2019; images from 36 pixels on the three of Mnih et al. 2015.
+    """
+
+    hidden_sizes: Sequence[int]
+    activation: Callable[[Array], Array]
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Applies the layers to `[N, H, W, C]`."""
+        small = min(x.shape[1:3]) < 36
+        layers = [(16, 3, 1)] if small else [(32, 8, 4), (64, 4, 2), (64, 3, 1)]
+        for features, size, stride in layers:
+            x = nn.Conv(
+                features,
+                (size, size),
+                (stride, stride),
+                padding="VALID",
+                kernel_init=orthogonal(math.sqrt(2)),
+            )(x)
+            x = self.activation(x)
+        x = x.reshape(x.shape[0], -1)
+        return MLPTorso(self.hidden_sizes, self.activation, self.layer_norm)(x)
+
+
+class Head(nn.Module):
+    """A last layer, and for Gaussians the deviation. `[N, F] -> [N, features]`."""
+
+    features: int
+    gain: float
+    log_std_size: int = 0
+    log_std_init: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, Array | None]:
+        """The outputs, and `log_std [D]` where there is one."""
+        outputs = _dense(self.features, self.gain)(x)
+        if not self.log_std_size:
+            return outputs, None
+        return outputs, self.param("log_std", constant(self.log_std_init), (self.log_std_size,))
+
+
+class ActorCritic(NamedTuple):
+    """A policy and a value function as pure functions of their parameters.
+
+    Attributes:
+        init: `(key) -> params`, a dict with `actor` and `critic`, and `torso` if shared.
+        policy: `(params, obs [..., *O]) -> Distribution [...]`.
+        value: `(params, obs [..., *O]) -> [...]`.
+    """
+
+    init: Callable[[Key], dict[str, PyTree]]
+    policy: Callable[[PyTree, Array], Distribution]
+    value: Callable[[PyTree, Array], Array]
+
+
+def actor_critic(
+    observation_space: Any,
+    action_space: Any,
+    *,
+    torso: str = "auto",
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: str = "tanh",
+    shared_torso: bool = False,
+    squash: bool = False,
+    log_std_init: float = 0.0,
+) -> ActorCritic:
+    """Builds actor and critic for an environment's spaces.
+
+    Args:
+        observation_space: a Box (or one with a shape).
+        action_space: Discrete, or Box of one axis.
+        torso: `mlp`, `cnn`, or `auto`: cnn where an observation has three axes.
+        hidden_sizes: widths of the dense layers.
+        activation: one of `ACTIVATIONS`.
+        shared_torso: one torso for both, instead of one each.
+        squash: tanh-squashed Gaussian for a Box instead of a clipped one.
+        log_std_init: log of the Gaussian's first deviation.
+
+    Raises:
+        SpaceError: a space that is neither, or bounds that squashing cannot reach.
+        ConfigError: no hidden layers, or a cnn on observations that are not images.
+        UnknownNameError: an unknown torso or activation.
+    """
+    shape = spaces.observation_shape(observation_space)
+    body = _torso(torso, shape, hidden_sizes, activation)
+    discrete = spaces.is_discrete(action_space)
+    if squash and not discrete:
+        _check_finite_bounds(action_space)
+    size = head_size(action_space)
+    actor_head = Head(size, 0.01, 0 if discrete else size, log_std_init)
+    critic_head = Head(1, 1.0)
+    actor = actor_head if shared_torso else nn.Sequential([body, actor_head])
+    critic = critic_head if shared_torso else nn.Sequential([body, critic_head])
+    flat = isinstance(body, MLPTorso)
+
+    def rows(obs: Array) -> tuple[Array, tuple[int, ...]]:
+        """Observations as float rows, and the leading shape to go back to."""
+        leading = obs.shape[: obs.ndim - len(shape)]
+        scale = 1 / 255 if obs.dtype == jnp.uint8 else 1.0
+        x = obs.astype(jnp.float32) * scale if obs.dtype != jnp.float32 else obs
+        return x.reshape((-1, math.prod(shape)) if flat else (-1, *shape)), leading
+
+    def features(params: PyTree, obs: Array) -> tuple[Array, tuple[int, ...]]:
+        x, leading = rows(obs)
+        return (body.apply(params["torso"], x) if shared_torso else x), leading
+
+    def init(key: Key) -> dict[str, PyTree]:
+        key_actor, key_critic, key_torso = jax.random.split(key, 3)
+        x, _ = rows(jnp.zeros((1, *shape), jnp.float32))
+        params: dict[str, PyTree] = {}
+        if shared_torso:
+            params["torso"] = body.init(key_torso, x)
+            x = body.apply(params["torso"], x)
+        return params | {"actor": actor.init(key_actor, x), "critic": critic.init(key_critic, x)}
+
+    def policy(params: PyTree, obs: Array) -> Distribution:
+        x, leading = features(params, obs)
+        outputs, log_std = actor.apply(params["actor"], x)
+        outputs = outputs.reshape(*leading, size)
+        return from_outputs(outputs, log_std, action_space, squash=squash)
+
+    def value(params: PyTree, obs: Array) -> Array:
+        x, leading = features(params, obs)
+        return critic.apply(params["critic"], x)[0].reshape(leading)
+
+    return ActorCritic(init, policy, value)
+
+
+def _torso(
+    name: str, shape: tuple[int, ...], hidden_sizes: Sequence[int], activation: str
+) -> MLPTorso | CNNTorso:
+    if name not in TORSOS:
+        raise unknown_name("torso", name, TORSOS)
+    if activation not in ACTIVATIONS:
+        raise unknown_name("activation", activation, ACTIVATIONS)
+    if not hidden_sizes or min(hidden_sizes) < 1:
+        raise ConfigError(f"hidden_sizes={tuple(hidden_sizes)}: give at least one positive width.")
+    if name == "cnn" and len(shape) != 3:
+        raise ConfigError(
+            f"torso='cnn' needs observations [H, W, C], these are {shape}: use torso='mlp'."
+        )
+    cnn = name == "cnn" or (name == "auto" and len(shape) == 3)
+    return (CNNTorso if cnn else MLPTorso)(tuple(hidden_sizes), ACTIVATIONS[activation])
+
+
+def _check_finite_bounds(action_space: Any) -> None:
+    low, high = spaces.bounds(action_space)
+    if not (jnp.isfinite(low).all() and jnp.isfinite(high).all()):
+        raise SpaceError(
+            f"squash=True needs a bounded action space, this one is [{low}, {high}]: "
+            "use squash=False."
+        )

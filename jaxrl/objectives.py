@@ -1,0 +1,132 @@
+"""What gradient steps climb and descend: surrogates, value losses, diagnostics, schedules.
+
+Per-sample functions take rows `[N]` and give `[N]`; the algorithm takes the mean, so that it stays
+visible there. Objectives are to be maximised, losses to be minimised.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxrl.errors import unknown_name
+from jaxrl.types import Array
+
+Decay = Literal["linear", "cosine", "exponential"]
+
+
+def policy_gradient(log_prob: Array, advantage: Array) -> Array:
+    """`log π(a|s) · A`, whose gradient is the policy gradient (Williams 1992). `[N]`.
+
+    No gradient flows through the advantage.
+    """
+    chex.assert_equal_shape([log_prob, advantage])
+    return log_prob * jax.lax.stop_gradient(advantage)
+
+
+def clipped_surrogate(log_ratio: Array, advantage: Array, clip_eps: Array | float) -> Array:
+    """PPO's objective, `min(r A, clip(r, 1-ε, 1+ε) A)` with `r = exp(log_ratio)`. `[N]`.
+
+    Schulman et al. 2017, arXiv:1707.06347 (7).
+
+    Args:
+        log_ratio: `log π_θ(a|s) - log π_old(a|s)`, `[N]`.
+        advantage: `[N]`.
+        clip_eps: ε.
+    """
+    chex.assert_equal_shape([log_ratio, advantage])
+    ratio = jnp.exp(log_ratio)
+    return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip_eps, 1 + clip_eps) * advantage)
+
+
+def approx_kl(log_ratio: Array) -> Array:
+    """Estimate of KL(π_old‖π_θ) from samples of π_old: the mean of `(r - 1) - log r`. Scalar.
+
+    Unbiased and never negative (the "k3" of http://joschu.net/blog/kl-approx.html).
+    """
+    return (jnp.expm1(log_ratio) - log_ratio).mean()
+
+
+def clip_fraction(log_ratio: Array, clip_eps: Array | float) -> Array:
+    """Share of rows whose ratio lies outside `[1-ε, 1+ε]`. Scalar."""
+    return (jnp.abs(jnp.expm1(log_ratio)) > clip_eps).mean(dtype=jnp.float32)
+
+
+def squared_value_loss(value: Array, target: Array) -> Array:
+    """`½ E[(V - target)²]`, scalar. The half is rlax's and CleanRL's; `vf_coef` weighs it.
+
+    No gradient flows through the target.
+    """
+    chex.assert_equal_shape([value, target])
+    return 0.5 * jnp.square(value - jax.lax.stop_gradient(target)).mean()
+
+
+def clipped_value_loss(
+    value: Array, old_value: Array, target: Array, clip_eps: Array | float
+) -> Array:
+    """PPO's value loss: the worse of V and of V kept within `clip_eps` of its old self. Scalar.
+
+    `½ E[max((V - target)², (V_old + clip(V - V_old, ±ε) - target)²)]`; OpenAI baselines' ppo2.
+    Depends on the scale of rewards, which is why it is off unless asked for.
+    """
+    chex.assert_equal_shape([value, old_value, target])
+    near = old_value + jnp.clip(value - old_value, -clip_eps, clip_eps)
+    worse = jnp.maximum(jnp.square(value - target), jnp.square(near - target))
+    return 0.5 * worse.mean()
+
+
+def normalize_advantage(advantage: Array, eps: float = 1e-8) -> Array:
+    """Advantages of mean 0 and deviation 1. Equal ones become exactly 0, a single one too. `[N]`.
+
+    The spread is tested, not only padded with `eps`: the mean of equal float32 numbers is not
+    always that number, and the difference over `eps` would be an advantage made of rounding.
+    """
+    spread = advantage.max() - advantage.min()
+    centred = advantage - advantage.mean()
+    return jnp.where(spread > 0, centred / (advantage.std() + eps), 0.0)
+
+
+def explained_variance(value: Array, target: Array) -> Array:
+    """`1 - Var[target - V] / Var[target]`: 1 is a perfect critic, 0 one that knows the mean.
+
+    NaN where all targets are equal, for then there is nothing to explain. Scalar.
+    """
+    variance = target.var()
+    return jnp.where(variance > 0, 1 - (target - value).var() / variance, jnp.nan)
+
+
+def schedule(
+    decay: Decay,
+    initial: Array | float,
+    final: Array | float | None,
+    progress: Array | float,
+    fraction: Array | float = 1.0,
+) -> Array:
+    """A coefficient on its way from `initial` to `final`.
+
+    Args:
+        decay: `linear`, `cosine` (half a wave) or `exponential` (a constant factor a step; both
+            ends must be positive).
+        initial: value at progress 0.
+        final: value at `fraction` of the run and after, exactly; None keeps `initial`.
+        progress: share of the run that is done, in [0, 1].
+        fraction: share of the run that the way takes.
+
+    Raises:
+        UnknownNameError: a decay that does not exist.
+    """
+    if decay not in get_args(Decay):
+        raise unknown_name("decay", decay, get_args(Decay))
+    if final is None:
+        return jnp.asarray(initial, jnp.float32)
+    share = jnp.minimum(progress / fraction, 1.0)
+    if decay == "cosine":
+        share = 0.5 * (1 - jnp.cos(jnp.pi * share))
+    if decay == "exponential":
+        value = initial * (final / initial) ** share
+    else:
+        value = initial + (final - initial) * share
+    return jnp.where(progress >= fraction, final, value)

@@ -1,0 +1,132 @@
+"""The host's records of a run, and the protocol of those who listen to it.
+
+Everything here is plain Python and numpy; nothing is traced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSummary:
+    """The evaluation of all seeds at one moment, on the environment's native reward.
+
+    Attributes:
+        returns: `[S, E]` undiscounted return of each evaluation episode.
+        lengths: `[S, E]` steps of each.
+        finished: `[S, E]` False where `max_steps` came before the episode's end.
+        greedy: whether the policy's mode was played.
+    """
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    finished: np.ndarray
+    greedy: bool
+
+    @property
+    def per_seed(self) -> np.ndarray:
+        """`[S]` mean return of each seed."""
+        return self.returns.mean(axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogPoint:
+    """One line of `metrics.jsonl`.
+
+    Attributes:
+        step: environment steps per seed so far.
+        update: updates so far.
+        metrics: name to `[S]` values since the last point; NaN where nothing was counted. The
+            same names at every point of a run. `eval/return` is there at points that evaluated
+            and NaN elsewhere.
+        timing: `time/steps_per_second` (all seeds together, training only), `time/train_seconds`,
+            `time/eval_seconds`, `time/compile_seconds`: floats.
+        evaluation: the evaluation made at this point, or None.
+    """
+
+    step: int
+    update: int
+    metrics: dict[str, np.ndarray]
+    timing: dict[str, float]
+    evaluation: EvalSummary | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """What is known of a run before its first update.
+
+    Attributes:
+        env_name: as given to `make`, or the environment's own name.
+        algorithm: the `jaxrl.types.Algorithm`.
+        env_params: parameters of the environment.
+        reward_name: name of the reward source.
+        seeds: the seed of each lane of the seed axis.
+        total_steps: environment steps per seed, rounded up to whole updates.
+        total_updates: updates in all.
+        settings: the other arguments of `train`, JSON-able.
+        labels: for a sweep, one dict of swept values per lane; else empty.
+        compile_seconds: trace and compile time of all programs.
+    """
+
+    env_name: str
+    algorithm: Any
+    env_params: Any
+    reward_name: str
+    seeds: tuple[int, ...]
+    total_steps: int
+    total_updates: int
+    settings: dict[str, Any]
+    labels: tuple[dict[str, Any], ...] = ()
+    compile_seconds: float = 0.0
+
+
+@dataclasses.dataclass
+class TrainResult:
+    """What `train` returns, and what `result.json` is written from.
+
+    Attributes:
+        info: the run's description.
+        history: the log points, in order.
+        state: the final train states, leading axis `[S]`.
+        final: the last evaluation, or None if there was none.
+        steps_to_threshold: per seed, the steps at the first evaluation that reached the
+            threshold, else None.
+        stopped_early: a callback asked to stop.
+        train_seconds, compile_seconds, wall_seconds: seconds.
+        steps_per_second: all seeds together, training only.
+        peak_memory_bytes: largest memory in use (device memory where the backend tells it, else
+            the process's peak resident size).
+    """
+
+    info: RunInfo
+    history: list[LogPoint]
+    state: Any
+    final: EvalSummary | None
+    steps_to_threshold: tuple[int | None, ...]
+    stopped_early: bool
+    train_seconds: float
+    compile_seconds: float
+    wall_seconds: float
+    steps_per_second: float
+    peak_memory_bytes: int
+
+
+class Callback(Protocol):
+    """One who listens to a run. Called on the host, between compiled chunks, never from inside."""
+
+    def on_start(self, info: RunInfo) -> None:
+        """Once, after compiling and before the first update."""
+
+    def on_log(self, point: LogPoint) -> bool | None:
+        """At every log point. Returning True stops the run after this point."""
+
+    def on_checkpoint(self, update: int, state: Any, point: LogPoint) -> None:
+        """At every checkpoint: `state` is `{"train": states [S], "reward": reward state}`, on
+        the device, to be copied before returning because the next chunk consumes it."""
+
+    def on_end(self, result: TrainResult) -> None:
+        """Once, after the last update or an early stop; not after an exception."""

@@ -1,0 +1,3 @@
+"""Reward sources: who decides what a step was worth, between collecting and learning."""
+
+from jaxrl.rewards.environment import environment as environment

@@ -1,0 +1,1 @@
+from jaxrl.records import *  # noqa: F403  (moved; to be removed)

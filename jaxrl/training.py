@@ -1,0 +1,453 @@
+"""Training from the host: chunks of updates, and what happens between them.
+
+A chunk is one call of one compiled program on all seeds, its state donated, so that memory does
+not grow with the number of steps. Progress, logs, evaluation, checkpoints and early stop happen
+between chunks, on the host; nothing inside a chunk waits for them. The pure functions that run in
+a chunk are in `jaxrl.update`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxrl.environment import env_name
+
+from jaxrl import rewards
+from jaxrl.config import is_static
+from jaxrl.errors import ConfigError, DivergedError, check_range, unknown_name
+from jaxrl.evaluation import evaluation_steps, play_episodes, summarize
+from jaxrl.records import Callback, EvalSummary, LogPoint, RunInfo, TrainResult
+from jaxrl.types import Algorithm, EnvParams, Key, PyTree, RewardSource
+from jaxrl.update import NEVER, Carry, ChunkReport, initial_carry, make_update, run_updates
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run does when. Intervals are in updates; the last update is due for everything."""
+
+    total_updates: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    eval_episodes: int
+    eval_greedy: bool
+    eval_seed: int
+    max_episode_steps: int | None
+    threshold: float | None
+    stop_at_threshold: bool
+
+    def due(self, update: int, every: int) -> bool:
+        """Whether something done every so many updates (0: only at the end) is due."""
+        return update == self.total_updates or (every > 0 and update % every == 0)
+
+    def evaluates(self, update: int) -> bool:
+        """Whether the policy is evaluated after this update."""
+        return self.eval_episodes > 0 and self.due(update, self.eval_every)
+
+    def stops_after(self, update: int) -> list[int]:
+        """The updates after which the host takes over, from the next one on."""
+        intervals = (self.log_every, self.eval_every, self.checkpoint_every)
+        rest = range(update + 1, self.total_updates + 1)
+        return [u for u in rest if any(self.due(u, every) for every in intervals)]
+
+
+class Programs(NamedTuple):
+    """The compiled programs of a run, and what compiling them took."""
+
+    init: Callable[..., Carry]
+    chunk: Callable[..., tuple[Carry, ChunkReport]]
+    evaluate: Callable[..., Any] | None
+    compile_seconds: float
+
+
+def train(
+    algorithm: Algorithm,
+    env_params: EnvParams | None = None,
+    *,
+    total_steps: int,
+    seeds: int | Sequence[int] = 1,
+    reward: RewardSource | None = None,
+    log_every: int | None = None,
+    eval_every: int | None = None,
+    eval_episodes: int = 100,
+    eval_greedy: bool = True,
+    eval_seed: int = 0,
+    max_episode_steps: int | None = None,
+    threshold: float | None = None,
+    stop_at_threshold: bool = False,
+    checkpoint_every: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    lanes: Sequence[Lane] | None = None,
+) -> TrainResult:
+    """Trains all seeds in one compiled program.
+
+    Args:
+        algorithm: what to train, e.g. `jaxrl.ppo(env)`.
+        env_params: parameters of the environment; default its own.
+        total_steps: environment steps per seed, rounded up to whole updates.
+        seeds: how many seeds (0, 1, …), or which.
+        reward: who decides rewards; default the environment.
+        log_every: steps between log points; default a hundredth of the run.
+        eval_every: steps between evaluations; default a twentieth of the run; 0 evaluates only
+            at the end.
+        eval_episodes: whole episodes per seed and evaluation; 0 never evaluates.
+        eval_greedy: evaluate the policy's mode instead of sampling from it.
+        eval_seed: start states of evaluation, the same at every point and for every seed.
+        max_episode_steps: bound of an evaluation episode; default the environment's time limit.
+        threshold: return whose first reaching is recorded in `steps_to_threshold`.
+        stop_at_threshold: stop once every seed's evaluation has reached the threshold.
+        checkpoint_every: steps between checkpoints; default a tenth of the run; 0 keeps only
+            the last state.
+        callbacks: listeners, called between chunks.
+        out: folder to write the run to (see `jaxrl.run.folder`), made if needed.
+        resume: run folder to go on from, at its last checkpoint, with the same settings.
+        lanes: a seed and a config for each lane, instead of `seeds`; `sweep` makes these.
+
+    Raises:
+        ConfigError: a setting out of range, before anything compiles.
+        RunFolderError: `resume` is not a run folder, or was started with other settings.
+        DivergedError: a loss or gradient that is not finite; the last checkpoint before it stays.
+    """
+    started = time.perf_counter()
+    env, source = algorithm.env, reward or rewards.environment()
+    env_params = _as_arrays(env.default_params if env_params is None else env_params)
+    lanes = _seed_lanes(algorithm, seeds) if lanes is None else tuple(lanes)
+    plan = _plan(
+        algorithm,
+        total_steps,
+        log_every=log_every,
+        eval_every=eval_every,
+        checkpoint_every=checkpoint_every,
+        eval_episodes=eval_episodes,
+        eval_greedy=eval_greedy,
+        eval_seed=eval_seed,
+        max_episode_steps=max_episode_steps,
+        threshold=threshold,
+        stop_at_threshold=stop_at_threshold,
+    )
+    if eval_episodes:
+        evaluation_steps(env, env_params, max_episode_steps)
+    info = RunInfo(
+        env_name=env_name(env),
+        algorithm=algorithm,
+        env_params=env_params,
+        reward_name=source.name,
+        seeds=tuple(lane.seed for lane in lanes),
+        total_steps=plan.total_updates * algorithm.steps_per_update,
+        total_updates=plan.total_updates,
+        settings=dataclasses.asdict(plan),
+        labels=tuple(lane.label for lane in lanes if lane.label),
+    )
+    folder = _open_folder(out, resume, info)
+    programs = _compile(algorithm, source, plan, lanes, env_params)
+    info = dataclasses.replace(info, compile_seconds=programs.compile_seconds)
+    run = _Run(info, plan, programs, [*([folder] if folder else []), *callbacks], started)
+    carry = programs.init(_keys(lanes), env_params, _configs(lanes))
+    if folder is not None and resume is not None:
+        carry = run.restore(folder, carry)
+    return run.loop(carry)
+
+
+class Lane(NamedTuple):
+    """One entry of the seed axis: a seed, a config, and what to call it in a sweep."""
+
+    seed: int
+    config: Any
+    label: dict[str, Any]
+
+
+class _Run:
+    """The host's side of one run: it calls the chunks and tells the listeners."""
+
+    def __init__(
+        self,
+        info: RunInfo,
+        plan: Plan,
+        programs: Programs,
+        listeners: Sequence[Callback],
+        started: float,
+    ) -> None:
+        self.info, self.plan, self.programs = info, plan, programs
+        self.listeners, self.started = listeners, started
+        self.history: list[LogPoint] = []
+        self.start = 0
+        self.train_seconds = 0.0
+        self.eval_seconds = 0.0
+
+    def restore(self, folder: Any, carry: Carry) -> Carry:
+        """The folder's last checkpoint in place of a fresh state."""
+        self.start, self.history, state = folder.restore(carry._asdict())
+        return Carry(**state)
+
+    def loop(self, carry: Carry) -> TrainResult:
+        for listener in self.listeners:
+            listener.on_start(self.info)
+        done, stop = self.start, False
+        for update in self.plan.stops_after(self.start):
+            carry, report = self._chunk(carry, update - done, done)
+            done = update
+            point = self._point(carry, report, update)
+            self.history.append(point)
+            # No `any(generator)`: every listener must hear of the point.
+            stop = any([listener.on_log(point) for listener in self.listeners])
+            stop |= self.plan.stop_at_threshold and None not in self._steps_to_threshold()
+            if stop or self.plan.due(update, self.plan.checkpoint_every):
+                for listener in self.listeners:
+                    listener.on_checkpoint(update, carry._asdict(), point)
+            if stop:
+                break
+        result = self._result(carry, done, stop and done < self.plan.total_updates)
+        for listener in self.listeners:
+            listener.on_end(result)
+        return result
+
+    def _chunk(self, carry: Carry, length: int, done: int) -> tuple[Carry, ChunkReport]:
+        began = time.perf_counter()
+        carry, report = jax.block_until_ready(self.programs.chunk(carry, np.int32(length)))
+        self.chunk_seconds = time.perf_counter() - began
+        self.chunk_steps = length * self.info.algorithm.steps_per_update * len(self.info.seeds)
+        self.train_seconds += self.chunk_seconds
+        first_bad = np.asarray(report.first_bad)
+        if (first_bad != NEVER).any():
+            bad = {self.info.seeds[i]: done + int(u) for i, u in enumerate(first_bad) if u != NEVER}
+            raise DivergedError(_diverged_text(bad, done))
+        return carry, report
+
+    def _point(self, carry: Carry, report: ChunkReport, update: int) -> LogPoint:
+        evaluation = self._evaluate(carry) if self.plan.evaluates(update) else None
+        nan = np.full(len(self.info.seeds), np.nan)
+        # Counting nothing gives 0/0: NaN is what "no episode ended" reads as.
+        with np.errstate(invalid="ignore"):
+            metrics = {
+                name: np.asarray(mean.total) / np.asarray(mean.count)
+                for name, mean in report.metrics.items()
+            }
+        metrics["eval/return"] = nan if evaluation is None else evaluation.per_seed
+        metrics["eval/length"] = nan if evaluation is None else evaluation.lengths.mean(axis=1)
+        timing = {
+            "time/steps_per_second": self.chunk_steps / self.chunk_seconds,
+            "time/train_seconds": self.train_seconds,
+            "time/eval_seconds": self.eval_seconds,
+            "time/compile_seconds": self.programs.compile_seconds,
+        }
+        step = update * self.info.algorithm.steps_per_update
+        return LogPoint(step, update, metrics, timing, evaluation)
+
+    def _evaluate(self, carry: Carry) -> EvalSummary:
+        assert self.programs.evaluate is not None
+        began = time.perf_counter()
+        key = jax.random.key(self.plan.eval_seed)
+        episodes = self.programs.evaluate(carry.train, self.info.env_params, key)
+        summary = summarize(episodes, self.plan.eval_greedy)
+        self.eval_seconds += time.perf_counter() - began
+        return summary
+
+    def _steps_to_threshold(self) -> tuple[int | None, ...]:
+        """Per seed, the steps at the first evaluation that reached the threshold."""
+        reached: list[int | None] = [None] * len(self.info.seeds)
+        for point in self.history if self.plan.threshold is not None else []:
+            for i, value in enumerate(point.metrics["eval/return"]):
+                if reached[i] is None and value >= self.plan.threshold:
+                    reached[i] = point.step
+        return tuple(reached)
+
+    def _result(self, carry: Carry, done: int, stopped: bool) -> TrainResult:
+        evaluations = [p.evaluation for p in self.history if p.evaluation is not None]
+        per_update = self.info.algorithm.steps_per_update * len(self.info.seeds)
+        steps = (done - self.start) * per_update
+        return TrainResult(
+            info=self.info,
+            history=self.history,
+            state=carry.train,
+            final=evaluations[-1] if evaluations else None,
+            steps_to_threshold=self._steps_to_threshold(),
+            stopped_early=stopped,
+            train_seconds=self.train_seconds,
+            compile_seconds=self.programs.compile_seconds,
+            wall_seconds=time.perf_counter() - self.started,
+            steps_per_second=steps / self.train_seconds if self.train_seconds else 0.0,
+            peak_memory_bytes=peak_memory_bytes(),
+        )
+
+
+def sweep(
+    build: Callable[[Any], Algorithm],
+    config: Any,
+    grid: Mapping[str, Sequence[Any]],
+    env_params: EnvParams | None = None,
+    *,
+    seeds: int | Sequence[int] = 1,
+    **settings: Any,
+) -> list[TrainResult]:
+    """Trains every combination of a grid: numbers side by side in one program, sizes in turn.
+
+    Args:
+        build: `config -> Algorithm`, e.g. `lambda config: jaxrl.ppo(env, config)`.
+        config: the config that the grid changes.
+        grid: field name to values, e.g. `{"learning_rate": [1e-4, 3e-4], "num_envs": [4, 64]}`.
+        env_params: parameters of the environment; default its own.
+        seeds: seeds of every combination.
+        **settings: passed on to `train`.
+
+    Returns:
+        One result per combination of static fields. Its lanes are the combinations of floats
+        times the seeds; `result.info.labels` names them.
+
+    Raises:
+        UnknownNameError: a field that the config does not have.
+        ConfigError: an empty grid, or a value out of range.
+    """
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    for name, values in grid.items():
+        if name not in fields:
+            raise unknown_name("config field", name, fields)
+        if not values:
+            raise ConfigError(f"the grid has no value for {name}: give at least one.")
+    if not grid:
+        raise ConfigError("the grid is empty: give at least one field with its values.")
+    statics = [name for name in grid if is_static(fields[name])]
+    numbers = [name for name in grid if name not in statics]
+    results = []
+    for static_values in _combinations(grid, statics):
+        lanes = []
+        for number_values in _combinations(grid, numbers):
+            label = static_values | number_values
+            algorithm = build(config.replace(**label))  # checks the ranges of this combination
+            lanes += [Lane(seed, algorithm.config, label) for seed in _seeds(seeds)]
+        results.append(train(algorithm, env_params, lanes=lanes, **settings))
+    return results
+
+
+def peak_memory_bytes() -> int:
+    """Largest memory in use so far: the device's where its backend counts, else the process's."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return int(stats["peak_bytes_in_use"])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def _compile(
+    algorithm: Algorithm,
+    reward: RewardSource,
+    plan: Plan,
+    lanes: Sequence[Lane],
+    env_params: EnvParams,
+) -> Programs:
+    """Traces and compiles everything ahead of the first update, so that it is timed apart."""
+    began = time.perf_counter()
+
+    def init(keys: Key, env_params: EnvParams, configs: PyTree) -> Carry:
+        carry = initial_carry(algorithm, reward, keys, env_params, plan.total_updates)
+        return carry._replace(train=carry.train.replace(config=configs))
+
+    def chunk(carry: Carry, length: Any) -> tuple[Carry, ChunkReport]:
+        return run_updates(make_update(algorithm, reward), carry, length)
+
+    args = (_keys(lanes), env_params, _configs(lanes))
+    init = jax.jit(init)
+    carry = jax.eval_shape(init, *args)
+    chunk_program = jax.jit(chunk, donate_argnums=0).lower(carry, np.int32(1)).compile()
+    evaluate_program = None
+    if plan.eval_episodes:
+        max_steps = evaluation_steps(algorithm.env, env_params, plan.max_episode_steps)
+
+        def evaluate(state: PyTree, env_params: EnvParams, key: Key) -> Any:
+            return play_episodes(
+                algorithm.env,
+                algorithm.act,
+                state,
+                env_params,
+                key,
+                num_episodes=plan.eval_episodes,
+                max_steps=max_steps,
+                greedy=plan.eval_greedy,
+            )
+
+        over_seeds = jax.jit(jax.vmap(evaluate, (0, None, None)))
+        evaluate_program = over_seeds.lower(carry.train, env_params, jax.random.key(0)).compile()
+    init_program = init.lower(*args).compile()
+    return Programs(init_program, chunk_program, evaluate_program, time.perf_counter() - began)
+
+
+def _plan(algorithm: Algorithm, total_steps: int, **settings: Any) -> Plan:
+    """Checks the settings and turns intervals from steps into updates."""
+    check_range("total_steps", total_steps, 1)
+    check_range("eval_episodes", settings["eval_episodes"], 0)
+    per_update = algorithm.steps_per_update
+    total = math.ceil(total_steps / per_update)
+    for name, share in {"log_every": 100, "eval_every": 20, "checkpoint_every": 10}.items():
+        steps = settings[name]
+        check_range(name, steps, 0)
+        default = math.ceil(total / share)
+        settings[name] = default if steps is None else math.ceil(steps / per_update)
+    if settings["stop_at_threshold"] and settings["threshold"] is None:
+        raise ConfigError("stop_at_threshold needs a threshold: give threshold=..., a return.")
+    if settings["threshold"] is not None and settings["eval_episodes"] == 0:
+        raise ConfigError("a threshold needs evaluations: give eval_episodes of at least 1.")
+    return Plan(total_updates=total, **settings)
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not seeds:
+        raise ConfigError("no seeds: give how many (at least 1), or a list of them.")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds {list(seeds)} has repeats: each seed can be run once.")
+    return seeds
+
+
+def _seed_lanes(algorithm: Algorithm, seeds: int | Sequence[int]) -> tuple[Lane, ...]:
+    return tuple(Lane(seed, algorithm.config, {}) for seed in _seeds(seeds))
+
+
+def _keys(lanes: Sequence[Lane]) -> Key:
+    return jnp.stack([jax.random.key(lane.seed) for lane in lanes])
+
+
+def _configs(lanes: Sequence[Lane]) -> PyTree:
+    """The lanes' configs as one, its floats `[S]`."""
+    return jax.tree.map(lambda *x: jnp.asarray(x, jnp.float32), *(lane.config for lane in lanes))
+
+
+def _combinations(grid: Mapping[str, Sequence[Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    values = itertools.product(*(grid[name] for name in names))
+    return [dict(zip(names, combination, strict=True)) for combination in values]
+
+
+def _as_arrays(env_params: EnvParams) -> EnvParams:
+    """Parameters as arrays of a fixed type: a Python number would adapt to what it meets."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), env_params)
+
+
+def _open_folder(out: Any, resume: Any, info: RunInfo) -> Any:
+    """The run folder to write, or to go on with; None for a run that leaves nothing."""
+    if out is None and resume is None:
+        return None
+    if out is not None and resume is not None and Path(out) != Path(resume):
+        raise ConfigError("out and resume name two folders: a resumed run goes on in its own.")
+    from jaxrl.run.folder import RunFolder  # brings orbax, which not every run needs
+
+    return RunFolder.resume(resume, info) if resume is not None else RunFolder(out)
+
+
+def _diverged_text(bad: Mapping[int, int], done: int) -> str:
+    where = ", ".join(f"seed {seed} at update {update}" for seed, update in bad.items())
+    return (
+        f"a loss or gradient is no longer finite: {where}. The state after update {done - 1} was "
+        "the last known to be finite, and no checkpoint was made since. Try a smaller "
+        "learning_rate, a max_grad_norm, or normalize_obs=True."
+    )

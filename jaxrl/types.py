@@ -1,0 +1,200 @@
+"""The words that every room shares: transitions, metrics, and the two contracts.
+
+Shape letters, used in every docstring of the package:
+
+====  =====================================  ====  =================================
+`S`   seeds                                  `N`   rows of a minibatch
+`T`   time steps of a rollout                `A`   number of discrete actions
+`B`   environments side by side              `D`   size of a continuous action
+`M`   finished episodes kept per update      `O`   shape of one observation
+====  =====================================  ====  =================================
+
+Arrays are time-major: a trajectory is `[T, B, ...]`. "Steps" are environment steps per seed.
+
+There is no field called `done`. `terminated` ends the bootstrap, `terminated | truncated` cuts
+the trace; a learner that mixes them up takes a time limit for a death.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+Array = jax.Array
+Key = jax.Array
+PyTree = Any
+EnvState = Any
+EnvParams = Any
+
+Record = Literal["nothing", "episode_end", "every_step"]
+"""Which environment states `collect` keeps for the reward source."""
+
+
+class Mean(NamedTuple):
+    """A mean in the making: `total / count`. Merging two is adding them, whatever their sizes.
+
+    A metric that had no sample (no episode ended) has `count == 0` and reads as NaN, never as 0.
+    """
+
+    total: Array
+    count: Array
+
+    @classmethod
+    def of(cls, value: Any) -> Mean:
+        """One sample."""
+        return cls(jnp.asarray(value, jnp.float32), jnp.float32(1))
+
+    @property
+    def value(self) -> Array:
+        """The mean; NaN of nothing."""
+        return self.total / self.count
+
+
+Metrics = dict[str, Mean]
+"""What `learn` and `annotate` report, e.g. `{"loss/policy": Mean}`. The keys never change."""
+
+
+class Transition(NamedTuple):
+    """One step of experience; with leading axes `[T, B]` it is a trajectory.
+
+    Attributes:
+        obs: what the policy saw, `[T, B, *O]`.
+        action: what the environment was given, after clipping or squashing, `[T, B, ...]`.
+        reward: the environment's own until `annotate` has decided otherwise, `[T, B]`.
+        terminated: the episode ended by the environment's rules, bool `[T, B]`.
+        truncated: the episode was cut off by a time limit, bool `[T, B]`.
+        next_obs: what the step led to, kept from before any auto-reset, `[T, B, *O]`.
+        extras: what the algorithm's own `learn` needs (log-probabilities, raw actions).
+        record: a `Recorded` where the reward source asked for states, else None.
+    """
+
+    obs: PyTree
+    action: PyTree
+    reward: Array
+    terminated: Array
+    truncated: Array
+    next_obs: PyTree
+    extras: PyTree
+    record: PyTree
+
+
+Trajectory = Transition
+
+
+class Recorded(NamedTuple):
+    """Environment states kept for a reward source, each the one that a step led to.
+
+    For `every_step` the leading axes are `[T, B]` and `time`, `lane`, `valid` are None. For
+    `episode_end` the leading axis is `[M]`: the last states of episodes that ended in this
+    rollout, with the row `(time, lane)` each belongs to and `valid` False on unused slots.
+    """
+
+    state: EnvState
+    time: Array | None
+    lane: Array | None
+    valid: Array | None
+
+
+class PolicyState(NamedTuple):
+    """The part of a train state that acting reads; what a saved policy holds."""
+
+    params: PyTree
+    obs_stats: PyTree
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that changes while training, and exactly what a checkpoint holds.
+
+    Algorithms with more to carry (a replay, a target network) extend it by fields. The config is
+    carried too, its floats as leaves, so that a sweep is one more `vmap` over train states.
+
+    Attributes:
+        params: network parameters.
+        opt_state: the optimiser's state.
+        vector: the environments' state (`vector.VectorState`).
+        env_params: parameters of the environment.
+        obs_stats: running statistics of observations, or None.
+        return_stats: running statistics of discounted returns, or None.
+        config: the algorithm's config, floats as float32 leaves.
+        key: randomness of the next update.
+        update: number of updates done, int32.
+        total_updates: number of updates planned, int32; what schedules end at.
+    """
+
+    params: PyTree
+    opt_state: PyTree
+    vector: PyTree
+    env_params: EnvParams
+    obs_stats: PyTree
+    return_stats: PyTree
+    config: PyTree
+    key: Key
+    update: Array
+    total_updates: Array
+
+    @property
+    def progress(self) -> Array:
+        """Share of the run that is done: 0 at the first update, exactly 1 at the last."""
+        last = jnp.maximum(self.total_updates - 1, 1)
+        return self.update.astype(jnp.float32) / last.astype(jnp.float32)
+
+
+class ActFn(Protocol):
+    """`act(state, obs, key, *, greedy=False) -> action`, for observations of any leading shape.
+
+    `state` is a `TrainState` or a `PolicyState`: acting reads `params` and `obs_stats` alone.
+    The action is the environment's: clipped or squashed into its space.
+    """
+
+    def __call__(self, state: Any, obs: PyTree, key: Key, *, greedy: bool = False) -> PyTree: ...
+
+
+class Algorithm(NamedTuple):
+    """An estimator as pure functions, for one seed; `train` vmaps them over seeds.
+
+    `learn ∘ annotate ∘ collect` is one update. The reward is decided between collecting and
+    learning, by a `RewardSource` that the algorithm never sees.
+
+    Attributes:
+        name: the name in `jaxrl.algorithms.ALGORITHMS` and in run folders.
+        env: the environment it was built for.
+        config: its config, as given.
+        init: `(key, env_params, total_updates) -> TrainState`. `total_updates` is where the
+            schedules end.
+        collect: `(state, record) -> (state, Trajectory)`.
+        learn: `(state, Trajectory) -> (state, Metrics)`.
+        act: see `ActFn`.
+        steps_per_update: environment steps per seed and update.
+    """
+
+    name: str
+    env: Any
+    config: Any
+    init: Callable[[Key, EnvParams, Any], Any]
+    collect: Callable[[Any, Record], tuple[Any, Trajectory]]
+    learn: Callable[[Any, Trajectory], tuple[Any, Metrics]]
+    act: ActFn
+    steps_per_update: int
+
+
+class RewardSource(NamedTuple):
+    """Decides the reward of a trajectory, for all seeds in one call and outside their `vmap`.
+
+    Attributes:
+        name: shown in logs and run folders.
+        init: `(key) -> RewardState`, a pytree (may be empty).
+        annotate: `(RewardState, Trajectory [S, T, B, ...]) -> (RewardState, Trajectory,
+            Metrics)`; metrics have a leading `[S]`. May make host callbacks: it is called once
+            per update, for all seeds together.
+        needs: which environment states `collect` must keep for it.
+    """
+
+    name: str
+    init: Callable[[Key], PyTree]
+    annotate: Callable[[PyTree, Trajectory], tuple[PyTree, Trajectory, Metrics]]
+    needs: Record

@@ -1,0 +1,143 @@
+"""One update of all seeds as a pure function, and loops over it that stay on the device.
+
+`make_update` is the seam of the framework:
+
+    collect (vmap over seeds) → annotate (all seeds in one call) → learn (vmap over seeds)
+
+The reward is decided in the middle, outside the `vmap`, where a host callback is made once for
+all seeds. `run_updates` loops over updates and merges their metrics, so that memory is that of one
+update however long the run. `make_train` is a whole run as one function of a key, for those who
+want it under their own `jit` and `vmap`; `training.train` drives the same loop from the host.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl import rewards
+from jaxrl.errors import check_range
+from jaxrl.types import Algorithm, Array, EnvParams, Key, Metrics, PyTree, RewardSource
+
+NEVER = -1
+"""The `first_bad` of a seed whose losses were all finite."""
+
+
+class Carry(NamedTuple):
+    """What a chunk of updates hands to the next: train states `[S]` and the reward's state."""
+
+    train: PyTree
+    reward: PyTree
+
+
+class ChunkReport(NamedTuple):
+    """What a chunk tells the host: metrics `[S]`, and the first update with a bad loss `[S]`."""
+
+    metrics: Metrics
+    first_bad: Array
+
+
+def make_update(
+    algorithm: Algorithm, reward: RewardSource
+) -> Callable[[Carry], tuple[Carry, Metrics]]:
+    """One update of all seeds, `Carry -> (Carry, Metrics [S])`: learn ∘ annotate ∘ collect."""
+
+    def update(carry: Carry) -> tuple[Carry, Metrics]:
+        states, trajectory = jax.vmap(lambda s: algorithm.collect(s, reward.needs))(carry.train)
+        # Outside the vmap over seeds: a host callback in here is made once, for all of them.
+        reward_state, trajectory, reward_metrics = reward.annotate(carry.reward, trajectory)
+        states, metrics = jax.vmap(algorithm.learn)(states, trajectory)
+        return Carry(states, reward_state), metrics | reward_metrics
+
+    return update
+
+
+def run_updates(
+    update: Callable[[Carry], tuple[Carry, Metrics]], carry: Carry, num_updates: Array | int
+) -> tuple[Carry, ChunkReport]:
+    """`num_updates` updates in one loop, their metrics merged on the way.
+
+    The number is traced, so that chunks of any length are one program; memory is that of one
+    update.
+    """
+    like = jax.eval_shape(update, carry)[1]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    num_seeds = jax.tree.leaves(like)[0].shape[0]
+
+    def body(i: Array, loop: tuple[Carry, ChunkReport]) -> tuple[Carry, ChunkReport]:
+        carry, report = loop
+        carry, metrics = update(carry)
+        losses = [mean.total for name, mean in metrics.items() if name.startswith("loss/")]
+        bad = ~jnp.isfinite(jnp.stack(losses))
+        first = (report.first_bad == NEVER) & bad.any(axis=0)
+        return carry, ChunkReport(
+            metrics=jax.tree.map(jnp.add, report.metrics, metrics),
+            first_bad=jnp.where(first, i, report.first_bad),
+        )
+
+    report = ChunkReport(zeros, jnp.full(num_seeds, NEVER, jnp.int32))
+    return jax.lax.fori_loop(0, num_updates, body, (carry, report))
+
+
+def make_train(
+    algorithm: Algorithm,
+    total_steps: int,
+    *,
+    reward: RewardSource | None = None,
+    num_points: int = 100,
+) -> Callable[[Key, EnvParams], tuple[PyTree, dict[str, Array]]]:
+    """A whole run of one seed as one pure function, to be put under `jit` and `vmap`.
+
+    Args:
+        algorithm: what to train.
+        total_steps: environment steps, rounded up to whole updates.
+        reward: default the environment's own. A source that makes host callbacks cannot be
+            under a caller's `vmap`; use `train(seeds=...)`, which calls it once for all seeds.
+        num_points: points in the returned curves; at most the number of updates.
+
+    Returns:
+        `train(key, env_params) -> (TrainState, curves)`, where a curve is `[num_points]`: the
+        mean of a metric over the updates between two points, NaN where nothing was counted.
+
+    Raises:
+        ConfigError: `total_steps` or `num_points` below 1.
+    """
+    check_range("total_steps", total_steps, 1)
+    check_range("num_points", num_points, 1)
+    source = reward or rewards.environment()
+    total_updates = math.ceil(total_steps / algorithm.steps_per_update)
+    ends = np.linspace(0, total_updates, min(num_points, total_updates) + 1).round().astype(int)
+    update = make_update(algorithm, source)
+
+    def train_one(key: Key, env_params: EnvParams) -> tuple[PyTree, dict[str, Array]]:
+        carry = initial_carry(algorithm, source, key[None], env_params, total_updates)
+
+        def point(carry: Carry, length: Array) -> tuple[Carry, dict[str, Array]]:
+            carry, report = run_updates(update, carry, length)
+            return carry, {name: mean.value[0] for name, mean in report.metrics.items()}
+
+        carry, curves = jax.lax.scan(point, carry, jnp.asarray(np.diff(ends), jnp.int32))
+        return jax.tree.map(lambda x: x[0], carry.train), curves
+
+    return train_one
+
+
+def initial_carry(
+    algorithm: Algorithm,
+    reward: RewardSource,
+    keys: Key,
+    env_params: EnvParams,
+    total_updates: int,
+) -> Carry:
+    """Train states for every key `[S]`, and one state of the reward source for all of them."""
+
+    def init(key: Key) -> PyTree:
+        return algorithm.init(key, env_params, total_updates)
+
+    # The reward's key comes from the first seed's, folded so that it is nobody else's.
+    return Carry(jax.vmap(init)(keys), reward.init(jax.random.fold_in(keys[0], 0x5EED)))

@@ -1,0 +1,312 @@
+"""Stepping many environments at once, with episodes that restart by themselves.
+
+`vectorize(env, num_envs)` gives a pair of pure functions over a batch of lanes, and `rollout`
+scans them. Both call the environment's `step_env` and `is_truncated`, never its auto-resetting
+`step`: that one hides the state an episode ended in, which learners need for the bootstrap through
+a time limit and reward sources need for their picture.
+
+A lane whose episode ended starts a new one in the same step. How start states are made is a
+policy of this module:
+
+``fresh``
+    Every lane draws a start state at every step and takes it only where an episode ended.
+    Memory: one state per lane. Bias: none.
+
+``pooled``
+    `pool_size` start states are drawn when a rollout begins; ended lanes take one of them at
+    random. For environments whose reset is dear. Memory: `pool_size` states and observations.
+    Bias: none in the distribution of a start state; but episodes that begin in one rollout may
+    share theirs, so that their returns are correlated.
+
+Randomness is drawn for the batch, with one key, wherever the environment offers `reset_batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.errors import ConfigError, unknown_name
+from jaxrl.types import (
+    Array,
+    EnvParams,
+    EnvState,
+    Key,
+    Mean,
+    Metrics,
+    PyTree,
+    Record,
+    Recorded,
+    Transition,
+)
+
+ResetPolicy = Literal["fresh", "pooled"]
+RESET_POLICIES = ("fresh", "pooled")
+
+
+class VectorState(NamedTuple):
+    """A batch of running episodes.
+
+    Attributes:
+        env: environment states, `[B, ...]`.
+        obs: what the policy sees next, `[B, *O]`.
+        episode_return: undiscounted native return so far, float32 `[B]`.
+        episode_length: steps so far, int32 `[B]`.
+        pool: `(obs, state)` with leading `[pool_size]`, or None when resets are fresh.
+        episodes: means over the episodes that ended in the last rollout.
+    """
+
+    env: EnvState
+    obs: PyTree
+    episode_return: Array
+    episode_length: Array
+    pool: PyTree
+    episodes: Metrics
+
+
+class VectorStep(NamedTuple):
+    """What one step of all lanes gave, each field `[B, ...]`.
+
+    Attributes:
+        next_obs: the observation that the action led to, before any reset.
+        state: the environment state that it led to, before any reset.
+        reward: float32.
+        terminated, truncated: bool.
+        episode_return, episode_length: of the running episode, this step included.
+    """
+
+    next_obs: PyTree
+    state: EnvState
+    reward: Array
+    terminated: Array
+    truncated: Array
+    episode_return: Array
+    episode_length: Array
+
+
+class VectorEnv(NamedTuple):
+    """A batch of environments as pure functions.
+
+    Attributes:
+        num_envs: `B`.
+        reset: `(key, params) -> VectorState`: all lanes at the start of an episode.
+        refresh: `(key, state, params) -> VectorState`: to be called when a rollout begins;
+            redraws the pool, or does nothing when resets are fresh.
+        step: `(key, state, action [B, ...], params) -> (VectorState, VectorStep)`.
+    """
+
+    num_envs: int
+    reset: Callable[[Key, EnvParams], VectorState]
+    refresh: Callable[[Key, VectorState, EnvParams], VectorState]
+    step: Callable[[Key, VectorState, PyTree, EnvParams], tuple[VectorState, VectorStep]]
+
+
+def no_episodes() -> Metrics:
+    """Episode statistics of nothing yet: means over zero episodes."""
+    return {
+        "episode/return": Mean(jnp.float32(0), jnp.float32(0)),
+        "episode/length": Mean(jnp.float32(0), jnp.float32(0)),
+    }
+
+
+def select_lanes(mask: Array, on_true: PyTree, on_false: PyTree) -> PyTree:
+    """Lane by lane, the leaf of one tree or of the other. `mask` is bool `[B]`."""
+
+    def pick(a: Array, b: Array) -> Array:
+        return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b)
+
+    return jax.tree.map(pick, on_true, on_false)
+
+
+def reset_batch(env: Any, key: Key, params: EnvParams, num_envs: int) -> tuple[PyTree, EnvState]:
+    """`(obs, state)` of `num_envs` episode starts, by the environment's own `reset_batch` if any.
+
+    One draw for the batch is several times faster than a threefry key per lane.
+    """
+    own = getattr(env, "reset_batch", None)
+    if own is not None:
+        obs, state = own(key, params, num_envs)
+    else:
+        obs, state = jax.vmap(env.reset_env, (0, None))(jax.random.split(key, num_envs), params)
+    return _strong(obs), _strong(state)
+
+
+def step_batch(
+    env: Any, key: Key, state: EnvState, action: PyTree, params: EnvParams
+) -> tuple[PyTree, EnvState, Array, Array, Array]:
+    """`(next_obs, state, reward, terminated, truncated)` of one step of every lane, no reset."""
+    num_envs = jax.tree.leaves(state)[0].shape[0]
+    keys = jax.random.split(key, num_envs)  # dead code, and removed, where step_env draws nothing
+    next_obs, next_state, reward, terminated, _ = jax.vmap(env.step_env, (0, 0, 0, None))(
+        keys, state, action, params
+    )
+    truncated = jax.vmap(env.is_truncated, (0, None))(next_state, params)
+    # An environment written in Python numbers (gymnax: `time + 1`) gives weak or wider types; the
+    # state must keep the types it was reset with, or the scan's carry changes under way.
+    next_state = jax.tree.map(_cast_like, _strong(next_state), state)
+    return (
+        _strong(next_obs),
+        next_state,
+        jnp.asarray(reward, jnp.float32),
+        jnp.asarray(terminated, bool),
+        jnp.asarray(truncated, bool),
+    )
+
+
+def vectorize(
+    env: Any, num_envs: int, *, reset: ResetPolicy = "fresh", pool_size: int | None = None
+) -> VectorEnv:
+    """Batches an environment.
+
+    Args:
+        env: an environment (see `jaxrl.environment.Environment`).
+        num_envs: number of lanes `B`, at least 1.
+        reset: `fresh` or `pooled`; see the module's docstring for what each costs.
+        pool_size: start states in the pool; default `num_envs`. Only with `pooled`.
+
+    Raises:
+        ConfigError: `num_envs` or `pool_size` below 1, or a pool size without a pool.
+        UnknownNameError: a reset policy that does not exist.
+    """
+    if num_envs < 1:
+        raise ConfigError(f"num_envs={num_envs}: needed is at least 1.")
+    if reset not in RESET_POLICIES:
+        raise unknown_name("reset policy", reset, RESET_POLICIES)
+    if reset == "fresh" and pool_size is not None:
+        raise ConfigError(f"pool_size={pool_size} needs reset='pooled'; with 'fresh' drop it.")
+    if pool_size is not None and pool_size < 1:
+        raise ConfigError(f"pool_size={pool_size}: needed is at least 1.")
+    size = pool_size or num_envs
+
+    def draw_pool(key: Key, params: EnvParams) -> PyTree:
+        return reset_batch(env, key, params, size) if reset == "pooled" else None
+
+    def reset_all(key: Key, params: EnvParams) -> VectorState:
+        key_lanes, key_pool = jax.random.split(key)
+        obs, state = reset_batch(env, key_lanes, params, num_envs)
+        return VectorState(
+            env=state,
+            obs=obs,
+            episode_return=jnp.zeros(num_envs, jnp.float32),
+            episode_length=jnp.zeros(num_envs, jnp.int32),
+            pool=draw_pool(key_pool, params),
+            episodes=no_episodes(),
+        )
+
+    def refresh(key: Key, state: VectorState, params: EnvParams) -> VectorState:
+        return state._replace(pool=draw_pool(key, params))
+
+    def starts(key: Key, state: VectorState, params: EnvParams) -> tuple[PyTree, EnvState]:
+        if reset == "fresh":
+            return reset_batch(env, key, params, num_envs)
+        rows = jax.random.randint(key, (num_envs,), 0, size)
+        return jax.tree.map(lambda leaf: leaf[rows], state.pool)
+
+    def step(
+        key: Key, state: VectorState, action: PyTree, params: EnvParams
+    ) -> tuple[VectorState, VectorStep]:
+        key_step, key_reset = jax.random.split(key)
+        next_obs, next_state, reward, terminated, truncated = step_batch(
+            env, key_step, state.env, action, params
+        )
+        ended = terminated | truncated
+        episode_return = state.episode_return + reward
+        episode_length = state.episode_length + 1
+        start_obs, start_state = starts(key_reset, state, params)
+        step = VectorStep(
+            next_obs, next_state, reward, terminated, truncated, episode_return, episode_length
+        )
+        state = state._replace(
+            env=select_lanes(ended, start_state, next_state),
+            obs=select_lanes(ended, start_obs, next_obs),
+            episode_return=jnp.where(ended, 0.0, episode_return),
+            episode_length=jnp.where(ended, 0, episode_length),
+        )
+        return state, step
+
+    return VectorEnv(num_envs, reset_all, refresh, step)
+
+
+def rollout(
+    venv: VectorEnv,
+    params: EnvParams,
+    state: VectorState,
+    policy: Callable[[PyTree, Key], tuple[PyTree, PyTree]],
+    key: Key,
+    num_steps: int,
+    record: Record = "nothing",
+) -> tuple[VectorState, Transition]:
+    """Steps all lanes `num_steps` times.
+
+    Args:
+        venv: the batch of environments.
+        params: the environment's parameters.
+        state: where the lanes are.
+        policy: `(obs [B, *O], key) -> (action [B, ...], extras)`; called once per step for all
+            lanes together.
+        key: randomness of the rollout.
+        num_steps: `T`.
+        record: which environment states to keep: none, those that episodes ended in (the first
+            `B` of the rollout, in order of time), or all.
+
+    Returns:
+        The new state, its `episodes` holding the means over the episodes that ended in this
+        rollout, and the trajectory `[T, B, ...]`.
+    """
+    key_refresh, key_scan = jax.random.split(key)
+    state = venv.refresh(key_refresh, state, params)
+
+    def body(state: VectorState, key: Key) -> tuple[VectorState, Any]:
+        key_policy, key_step = jax.random.split(key)
+        action, extras = policy(state.obs, key_policy)
+        next_state, step = venv.step(key_step, state, action, params)
+        transition = Transition(
+            obs=state.obs,
+            action=action,
+            reward=step.reward,
+            terminated=step.terminated,
+            truncated=step.truncated,
+            next_obs=step.next_obs,
+            extras=extras,
+            record=None if record == "nothing" else step.state,
+        )
+        return next_state, (transition, step.episode_return, step.episode_length)
+
+    state, (trajectory, returns, lengths) = jax.lax.scan(
+        body, state, jax.random.split(key_scan, num_steps)
+    )
+    ended = trajectory.terminated | trajectory.truncated
+    count = ended.sum(dtype=jnp.float32)
+    episodes = {
+        "episode/return": Mean(jnp.where(ended, returns, 0.0).sum(), count),
+        "episode/length": Mean(jnp.where(ended, lengths, 0).sum(dtype=jnp.float32), count),
+    }
+    if record != "nothing":
+        kept = _record(trajectory.record, ended, record, venv.num_envs)
+        trajectory = trajectory._replace(record=kept)
+    return state._replace(episodes=episodes), trajectory
+
+
+def _record(states: EnvState, ended: Array, record: Record, limit: int) -> Recorded:
+    """The states `[T, B, ...]` of a rollout, all of them or the first `limit` episode ends."""
+    if record == "every_step":
+        return Recorded(states, None, None, None)
+    time, lane = jnp.nonzero(ended, size=limit, fill_value=-1)
+    return Recorded(jax.tree.map(lambda x: x[time, lane], states), time, lane, time >= 0)
+
+
+def _cast_like(new: Array, old: Array) -> Array:
+    return new if new.dtype == old.dtype else new.astype(old.dtype)
+
+
+def _strong(tree: PyTree) -> PyTree:
+    """The same leaves as arrays whose types no longer adapt to what they meet."""
+
+    def strengthen(x: Any) -> Array:
+        x = jnp.asarray(x)
+        return jax.lax.convert_element_type(x, x.dtype) if x.weak_type else x
+
+    return jax.tree.map(strengthen, tree)
