@@ -21,8 +21,16 @@ from jaxrl.types import Array, Key
 class Distribution(Protocol):
     """A batch `[...]` of distributions over actions."""
 
+    def noise(self, key: Key) -> Array:
+        """The randomness of one sample each; a rollout draws it for all its steps at once."""
+        ...
+
+    def sample_from(self, noise: Array) -> Array:
+        """The raw actions that the noise stands for."""
+        ...
+
     def sample(self, key: Key) -> Array:
-        """One raw action each."""
+        """One raw action each: `sample_from(noise(key))`."""
         ...
 
     def log_prob(self, raw_action: Array) -> Array:
@@ -47,36 +55,58 @@ class Distribution(Protocol):
 
 
 class Categorical(NamedTuple):
-    """Over actions `0 … A-1`. `logits`: `[..., A]`, not necessarily normalised."""
+    """Over actions `0 … A-1`. `log_probs`: normalised, `[..., A]`; see `from_logits`.
 
-    logits: Array
+    distrax normalises its logits anew for every quantity, three times in a PPO loss; here it is
+    done once. The tests hold every method against `distrax.Categorical`.
+    """
+
+    log_probs: Array
+
+    @classmethod
+    def from_logits(cls, logits: Array) -> Categorical:
+        """Of logits `[..., A]` that need not be normalised."""
+        return cls(jax.nn.log_softmax(logits))
+
+    def noise(self, key: Key) -> Array:
+        """Standard Gumbel noise, `[..., A]`."""
+        return jax.random.gumbel(key, self.log_probs.shape, self.log_probs.dtype)
+
+    def sample_from(self, noise: Array) -> Array:
+        """`[...]` int32, by Gumbel's trick: the argmax of noisy log-probabilities."""
+        return jnp.argmax(self.log_probs + noise, axis=-1).astype(jnp.int32)
 
     def sample(self, key: Key) -> Array:
-        """`[...]` int32. By Gumbel's trick: distrax tiles the logits, which costs a copy a step."""
-        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+        """`[...]` int32."""
+        return self.sample_from(self.noise(key))
 
     def log_prob(self, raw_action: Array) -> Array:
         """`[...]`, of actions int `[...]`."""
-        return self._distrax().log_prob(raw_action)
+        # A masked sum, not a gather: it fuses with what surrounds it.
+        chosen = raw_action[..., None] == jnp.arange(self.log_probs.shape[-1])
+        return jnp.where(chosen, self.log_probs, 0.0).sum(-1)
 
     def entropy(self) -> Array:
-        """`-Σ π log π`, `[...]`."""
-        return self._distrax().entropy()
+        """`-Σ π log π`, `[...]`; an action of probability 0 adds nothing."""
+        return -_expectation(self.log_probs, self.log_probs)
 
     def mode(self) -> Array:
         """The likeliest action, `[...]` int32."""
-        return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+        return jnp.argmax(self.log_probs, axis=-1).astype(jnp.int32)
 
     def kl_divergence(self, other: Categorical) -> Array:
         """`Σ π log(π / π')`, `[...]`."""
-        return self._distrax().kl_divergence(other._distrax())
+        return _expectation(self.log_probs, self.log_probs - other.log_probs)
 
     def env_action(self, raw_action: Array) -> Array:
         """The action itself."""
         return raw_action
 
-    def _distrax(self) -> distrax.Categorical:
-        return distrax.Categorical(logits=self.logits)
+
+def _expectation(log_probs: Array, values: Array) -> Array:
+    """`Σ exp(log_probs) · values` with 0 · ∞ = 0, over the last axis."""
+    possible = log_probs > -jnp.inf
+    return jnp.where(possible, jnp.exp(log_probs) * jnp.where(possible, values, 0.0), 0.0).sum(-1)
 
 
 class DiagonalGaussian(NamedTuple):
@@ -93,10 +123,17 @@ class DiagonalGaussian(NamedTuple):
     low: Array
     high: Array
 
+    def noise(self, key: Key) -> Array:
+        """Standard normal noise, `[..., D]`."""
+        return jax.random.normal(key, self.mean.shape, self.mean.dtype)
+
+    def sample_from(self, noise: Array) -> Array:
+        """`[..., D]`, unclipped."""
+        return self.mean + jnp.exp(self.log_std) * noise
+
     def sample(self, key: Key) -> Array:
         """`[..., D]`, unclipped."""
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
-        return self.mean + jnp.exp(self.log_std) * noise
+        return self.sample_from(self.noise(key))
 
     def log_prob(self, raw_action: Array) -> Array:
         """Of the unclipped action `[..., D]`."""
@@ -139,9 +176,17 @@ class TanhGaussian(NamedTuple):
     low: Array
     high: Array
 
+    def noise(self, key: Key) -> Array:
+        """Standard normal noise, `[..., D]`."""
+        return self._base().noise(key)
+
+    def sample_from(self, noise: Array) -> Array:
+        """`u`, `[..., D]`."""
+        return self._base().sample_from(noise)
+
     def sample(self, key: Key) -> Array:
         """`u`, `[..., D]`."""
-        return self._base().sample(key)
+        return self.sample_from(self.noise(key))
 
     def log_prob(self, raw_action: Array) -> Array:
         """Log-density of the squashed action, from `u` `[..., D]`; finite however far out."""
@@ -183,6 +228,16 @@ def head_size(action_space: Any) -> int:
     return spaces.action_size(action_space)
 
 
+def noise_for(key: Key, leading: tuple[int, ...], action_space: Any) -> Array:
+    """Noise for a batch of policies before their outputs are known, `[*leading, head_size]`.
+
+    The same numbers as `noise(key)` of the distributions themselves.
+    """
+    outputs = jnp.zeros((*leading, head_size(action_space)))
+    log_std = None if spaces.is_discrete(action_space) else jnp.zeros(outputs.shape[-1:])
+    return from_outputs(outputs, log_std, action_space).noise(key)
+
+
 def from_outputs(
     outputs: Array, log_std: Array | None, action_space: Any, *, squash: bool = False
 ) -> Distribution:
@@ -195,7 +250,7 @@ def from_outputs(
         squash: for a Box, a tanh-squashed Gaussian instead of a clipped one.
     """
     if log_std is None:
-        return Categorical(outputs)
+        return Categorical.from_logits(outputs)
     low, high = spaces.bounds(action_space)
     kind = TanhGaussian if squash else DiagonalGaussian
     return kind(outputs, log_std, low, high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 from jaxrl.errors import ConfigError
 from jaxrl.types import Array, Key, PyTree
@@ -21,11 +22,27 @@ def take(rows: PyTree, index: Array) -> PyTree:
 def minibatch_rows(key: Key, num_rows: int, num_minibatches: int, epochs: int) -> Array:
     """Which rows each gradient step sees, `[epochs * num_minibatches, N]`.
 
-    Every epoch is a permutation of its own, so that each row is seen once an epoch.
+    Every epoch is a shuffle of its own, so that each row is seen once an epoch.
     """
     keys = jax.random.split(key, epochs)
-    rows = jax.vmap(lambda k: jax.random.permutation(k, num_rows))(keys)
+    rows = jax.vmap(lambda k: shuffled(k, num_rows))(keys)
     return rows.reshape(epochs * num_minibatches, -1)
+
+
+def shuffled(key: Key, num_rows: int) -> Array:
+    """The numbers `0 … num_rows - 1` in random order, int32 `[num_rows]`.
+
+    Up to 65,536 rows, the row's number is packed under random bits and the words are sorted: three
+    to ten times faster on a CPU than `jax.random.permutation`, which sorts pairs. Rows that drew
+    the same bits (at least 16 of them) stay in order; where a row goes among the minibatches can
+    depend on that only if the tie straddles two of them.
+    """
+    width = (num_rows - 1).bit_length()
+    if width > 16:
+        return jax.random.permutation(key, num_rows)
+    bits = jax.random.bits(key, (num_rows,), jnp.uint32) >> width << width
+    packed = jnp.sort(bits | jnp.arange(num_rows, dtype=jnp.uint32))
+    return (packed & (2**width - 1)).astype(jnp.int32)
 
 
 def check_minibatches(num_envs: int, num_steps: int, num_minibatches: int) -> None:

@@ -16,7 +16,7 @@ from flax import linen as nn
 from flax.linen.initializers import constant, orthogonal
 
 from jaxrl import spaces
-from jaxrl.distributions import Distribution, from_outputs, head_size
+from jaxrl.distributions import Distribution, from_outputs, head_size, noise_for
 from jaxrl.errors import ConfigError, SpaceError, unknown_name
 from jaxrl.types import Array, Key, PyTree
 
@@ -105,11 +105,14 @@ class ActorCritic(NamedTuple):
         init: `(key) -> params`, a dict with `actor` and `critic`, and `torso` if shared.
         policy: `(params, obs [..., *O]) -> Distribution [...]`.
         value: `(params, obs [..., *O]) -> [...]`.
+        noise: `(key, leading) -> [*leading, …]`, the randomness of one sample of each of a batch
+            of policies.
     """
 
     init: Callable[[Key], dict[str, PyTree]]
     policy: Callable[[PyTree, Array], Distribution]
     value: Callable[[PyTree, Array], Array]
+    noise: Callable[[Key, tuple[int, ...]], Array]
 
 
 def actor_critic(
@@ -182,7 +185,10 @@ def actor_critic(
         x, leading = features(params, obs)
         return critic.apply(params["critic"], x)[0].reshape(leading)
 
-    return ActorCritic(init, policy, value)
+    def noise(key: Key, leading: tuple[int, ...]) -> Array:
+        return noise_for(key, leading, action_space)
+
+    return ActorCritic(init, policy, value, noise)
 
 
 def _torso(

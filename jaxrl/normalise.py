@@ -40,9 +40,7 @@ class ReturnStats(NamedTuple):
 
 def init_stats(shape: tuple[int, ...]) -> RunningStats:
     """Statistics of nothing: mean 0, variance 1, so that normalising is the identity."""
-    return RunningStats(
-        jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32), jnp.float32(0)
-    )
+    return RunningStats(jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32), jnp.float32(0))
 
 
 def update_stats(stats: RunningStats | None, batch: Array) -> RunningStats | None:

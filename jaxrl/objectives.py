@@ -47,12 +47,12 @@ def approx_kl(log_ratio: Array) -> Array:
 
     Unbiased and never negative (the "k3" of http://joschu.net/blog/kl-approx.html).
     """
-    return (jnp.expm1(log_ratio) - log_ratio).mean()
+    return ((jnp.exp(log_ratio) - 1) - log_ratio).mean()
 
 
 def clip_fraction(log_ratio: Array, clip_eps: Array | float) -> Array:
     """Share of rows whose ratio lies outside `[1-ε, 1+ε]`. Scalar."""
-    return (jnp.abs(jnp.expm1(log_ratio)) > clip_eps).mean(dtype=jnp.float32)
+    return (jnp.abs(jnp.exp(log_ratio) - 1) > clip_eps).mean(dtype=jnp.float32)
 
 
 def squared_value_loss(value: Array, target: Array) -> Array:

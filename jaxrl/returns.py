@@ -23,9 +23,7 @@ from jaxrl.types import Array
 _UNROLL = 8
 
 
-def reward_to_go(
-    reward: Array, terminated: Array, truncated: Array, gamma: Array | float
-) -> Array:
+def reward_to_go(reward: Array, terminated: Array, truncated: Array, gamma: Array | float) -> Array:
     """Discounted rewards from each step to the end of its episode, without a bootstrap.
 
     `G_t = r_t + γ (1 - end_t) G_{t+1}`, Sutton & Barto (2018) eq. 3.9. The last row of the

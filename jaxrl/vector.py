@@ -9,8 +9,9 @@ A lane whose episode ended starts a new one in the same step. How start states a
 policy of this module:
 
 ``fresh``
-    Every lane draws a start state at every step and takes it only where an episode ended.
-    Memory: one state per lane. Bias: none.
+    Every lane draws a start state for every step and takes it only where an episode ended.
+    Memory: one state and observation per lane and step of a rollout, or per lane only where that
+    would exceed `STARTS_AHEAD_BYTES`. Bias: none.
 
 ``pooled``
     `pool_size` start states are drawn when a rollout begins; ended lanes take one of them at
@@ -23,6 +24,7 @@ Randomness is drawn for the batch, with one key, wherever the environment offers
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -42,6 +44,9 @@ from jaxrl.types import (
     Recorded,
     Transition,
 )
+
+STARTS_AHEAD_BYTES = 2**24
+"""Up to this size, the starts of episodes for a whole rollout are drawn at once."""
 
 ResetPolicy = Literal["fresh", "pooled"]
 RESET_POLICIES = ("fresh", "pooled")
@@ -95,13 +100,16 @@ class VectorEnv(NamedTuple):
         reset: `(key, params) -> VectorState`: all lanes at the start of an episode.
         refresh: `(key, state, params) -> VectorState`: to be called when a rollout begins;
             redraws the pool, or does nothing when resets are fresh.
-        step: `(key, state, action [B, ...], params) -> (VectorState, VectorStep)`.
+        starts: `(key, state, params) -> (obs, state)` `[B, ...]`: an episode's start for each
+            lane, to be taken by `step` where one is needed.
+        step: `(key, state, action [B, ...], starts, params) -> (VectorState, VectorStep)`.
     """
 
     num_envs: int
     reset: Callable[[Key, EnvParams], VectorState]
     refresh: Callable[[Key, VectorState, EnvParams], VectorState]
-    step: Callable[[Key, VectorState, PyTree, EnvParams], tuple[VectorState, VectorStep]]
+    starts: Callable[[Key, VectorState, EnvParams], tuple[PyTree, EnvState]]
+    step: Callable[[Key, VectorState, PyTree, PyTree, EnvParams], tuple[VectorState, VectorStep]]
 
 
 def no_episodes() -> Metrics:
@@ -206,16 +214,15 @@ def vectorize(
         return jax.tree.map(lambda leaf: leaf[rows], state.pool)
 
     def step(
-        key: Key, state: VectorState, action: PyTree, params: EnvParams
+        key: Key, state: VectorState, action: PyTree, start: PyTree, params: EnvParams
     ) -> tuple[VectorState, VectorStep]:
-        key_step, key_reset = jax.random.split(key)
         next_obs, next_state, reward, terminated, truncated = step_batch(
-            env, key_step, state.env, action, params
+            env, key, state.env, action, params
         )
         ended = terminated | truncated
         episode_return = state.episode_return + reward
         episode_length = state.episode_length + 1
-        start_obs, start_state = starts(key_reset, state, params)
+        start_obs, start_state = start
         step = VectorStep(
             next_obs, next_state, reward, terminated, truncated, episode_return, episode_length
         )
@@ -227,25 +234,31 @@ def vectorize(
         )
         return state, step
 
-    return VectorEnv(num_envs, reset_all, refresh, step)
+    return VectorEnv(num_envs, reset_all, refresh, starts, step)
 
 
 def rollout(
     venv: VectorEnv,
     params: EnvParams,
     state: VectorState,
-    policy: Callable[[PyTree, Key], tuple[PyTree, PyTree]],
+    noise: Callable[[Key], PyTree],
+    policy: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
     key: Key,
     num_steps: int,
     record: Record = "nothing",
 ) -> tuple[VectorState, Transition]:
     """Steps all lanes `num_steps` times.
 
+    Randomness is drawn before the loop, for all steps at once: on a CPU a call of threefry in a
+    loop's body costs more than a step of CartPole. So are the starts of episodes, unless they
+    would take more than `STARTS_AHEAD_BYTES`; the numbers are the same either way.
+
     Args:
         venv: the batch of environments.
         params: the environment's parameters.
         state: where the lanes are.
-        policy: `(obs [B, *O], key) -> (action [B, ...], extras)`; called once per step for all
+        noise: `key -> noise`, the policy's randomness for one step of all lanes.
+        policy: `(obs [B, *O], noise) -> (action [B, ...], extras)`; called once per step for all
             lanes together.
         key: randomness of the rollout.
         num_steps: `T`.
@@ -256,13 +269,25 @@ def rollout(
         The new state, its `episodes` holding the means over the episodes that ended in this
         rollout, and the trajectory `[T, B, ...]`.
     """
-    key_refresh, key_scan = jax.random.split(key)
+    key_refresh, key_noise, key_step, key_start = jax.random.split(key, 4)
     state = venv.refresh(key_refresh, state, params)
+    start_keys = jax.random.split(key_start, num_steps)
 
-    def body(state: VectorState, key: Key) -> tuple[VectorState, Any]:
-        key_policy, key_step = jax.random.split(key)
-        action, extras = policy(state.obs, key_policy)
-        next_state, step = venv.step(key_step, state, action, params)
+    def draw_starts(key: Key) -> tuple[PyTree, EnvState]:
+        return venv.starts(key, state, params)
+
+    ahead = num_steps * _num_bytes(jax.eval_shape(draw_starts, key)) <= STARTS_AHEAD_BYTES
+    xs = (
+        jax.vmap(noise)(jax.random.split(key_noise, num_steps)),
+        jax.random.split(key_step, num_steps),
+        jax.vmap(draw_starts)(start_keys) if ahead else start_keys,
+    )
+
+    def body(state: VectorState, x: Any) -> tuple[VectorState, Any]:
+        noise, key, start = x
+        action, extras = policy(state.obs, noise)
+        start = start if ahead else draw_starts(start)
+        next_state, step = venv.step(key, state, action, start, params)
         transition = Transition(
             obs=state.obs,
             action=action,
@@ -275,9 +300,7 @@ def rollout(
         )
         return next_state, (transition, step.episode_return, step.episode_length)
 
-    state, (trajectory, returns, lengths) = jax.lax.scan(
-        body, state, jax.random.split(key_scan, num_steps)
-    )
+    state, (trajectory, returns, lengths) = jax.lax.scan(body, state, xs)
     ended = trajectory.terminated | trajectory.truncated
     count = ended.sum(dtype=jnp.float32)
     episodes = {
@@ -296,6 +319,10 @@ def _record(states: EnvState, ended: Array, record: Record, limit: int) -> Recor
         return Recorded(states, None, None, None)
     time, lane = jnp.nonzero(ended, size=limit, fill_value=-1)
     return Recorded(jax.tree.map(lambda x: x[time, lane], states), time, lane, time >= 0)
+
+
+def _num_bytes(tree: PyTree) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _cast_like(new: Array, old: Array) -> Array:

@@ -100,9 +100,7 @@ class CartPole(base.Environment):
         reward = 1.0 - fell_before.astype(jnp.float32)
         return self.get_obs(state), state, reward, self.is_terminated(state, params), {}
 
-    def reset_env(
-        self, key: jax.Array, params: CartPoleParams
-    ) -> tuple[jax.Array, CartPoleState]:
+    def reset_env(self, key: jax.Array, params: CartPoleParams) -> tuple[jax.Array, CartPoleState]:
         """All four quantities uniform in ±0.05."""
         return self._start(jax.random.uniform(key, (4,), minval=-0.05, maxval=0.05))
 

@@ -59,9 +59,7 @@ def polygon(at: Canvas, vertices: jax.Array) -> jax.Array:
     offsets = (normals * vertices).sum(-1)
     distance = -jnp.inf
     for i in range(vertices.shape[0]):  # few edges: an unrolled maximum fuses into one loop
-        distance = jnp.maximum(
-            distance, normals[i, 0] * at.x + normals[i, 1] * at.y - offsets[i]
-        )
+        distance = jnp.maximum(distance, normals[i, 0] * at.x + normals[i, 1] * at.y - offsets[i])
     return jnp.asarray(distance)
 
 

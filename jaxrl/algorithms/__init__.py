@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxrl.algorithms.ppo import PPOConfig as PPOConfig
-from jaxrl.algorithms.ppo import ppo as ppo
+from jaxrl.algorithms import ppo
 from jaxrl.errors import unknown_name
 from jaxrl.types import Algorithm
 
@@ -33,7 +32,7 @@ class AlgorithmEntry(NamedTuple):
 
 ALGORITHMS: dict[str, AlgorithmEntry] = {
     "ppo": AlgorithmEntry(
-        ppo, PPOConfig, ("discrete", "continuous"), "clipped policy optimisation, on-policy"
+        ppo.ppo, ppo.PPOConfig, ("discrete", "continuous"), "clipped policy optimisation, on-policy"
     ),
 }
 

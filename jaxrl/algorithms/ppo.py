@@ -224,9 +224,12 @@ def collect(
 ) -> tuple[TrainState, Trajectory]:
     """Plays `num_steps` steps in all environments with the policy as it is."""
 
-    def policy(obs: Array, key: Key) -> tuple[Array, Extras]:
+    def noise(key: Key) -> Array:
+        return parts.network.noise(key, (parts.config.num_envs,))
+
+    def policy(obs: Array, noise: Array) -> tuple[Array, Extras]:
         distribution = parts.network.policy(state.params, normalise.see(state.obs_stats, obs))
-        raw_action = distribution.sample(key)
+        raw_action = distribution.sample_from(noise)
         log_prob = distribution.log_prob(raw_action)
         return distribution.env_action(raw_action), Extras(raw_action, log_prob)
 
@@ -235,6 +238,7 @@ def collect(
         parts.venv,
         state.env_params,
         state.vector,
+        noise,
         policy,
         key_rollout,
         parts.config.num_steps,

@@ -159,8 +159,6 @@ def config_from(entry: AlgorithmEntry, settings: dict[str, Any], base: Any) -> A
     return base.replace(**values)
 
 
-
-
 def enable_compilation_cache() -> Path:
     """Lets jax keep compiled programs on disk, unless the user has set this up himself."""
     import jax
