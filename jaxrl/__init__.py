@@ -1,3 +1,72 @@
-"""jaxrl: reinforcement learning end to end on the accelerator, with VLMs in the loop."""
+"""jaxrl: reinforcement learning end to end on the accelerator, with VLMs in the loop.
+
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxrl.algorithms.ppo import PPOConfig as PPOConfig
+    from jaxrl.algorithms.ppo import ppo as ppo
+    from jaxrl.environment import Environment as Environment
+    from jaxrl.environment import check_env as check_env
+    from jaxrl.environment import make as make
+    from jaxrl.environment import register as register
+    from jaxrl.evaluation import evaluate as evaluate
+    from jaxrl.presets import preset as preset
+    from jaxrl.records import Callback as Callback
+    from jaxrl.records import TrainResult as TrainResult
+    from jaxrl.run.opening import open_run as open_run
+    from jaxrl.run.plots import plot as plot
+    from jaxrl.run.progress import Progress as Progress
+    from jaxrl.run.video import show as show
+    from jaxrl.training import sweep as sweep
+    from jaxrl.training import train as train
+    from jaxrl.types import Algorithm as Algorithm
+    from jaxrl.types import RewardSource as RewardSource
+    from jaxrl.types import TrainState as TrainState
+    from jaxrl.types import Transition as Transition
+    from jaxrl.update import make_train as make_train
+    from jaxrl.update import make_update as make_update
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "PPOConfig": "algorithms.ppo",
+    "ppo": "algorithms.ppo",
+    "Environment": "environment",
+    "check_env": "environment",
+    "make": "environment",
+    "register": "environment",
+    "evaluate": "evaluation",
+    "preset": "presets",
+    "Callback": "records",
+    "TrainResult": "records",
+    "open_run": "run.opening",
+    "plot": "run.plots",
+    "Progress": "run.progress",
+    "show": "run.video",
+    "sweep": "training",
+    "train": "training",
+    "Algorithm": "types",
+    "RewardSource": "types",
+    "TrainState": "types",
+    "Transition": "types",
+    "make_train": "update",
+    "make_update": "update",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'jaxrl' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"jaxrl.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

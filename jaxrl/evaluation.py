@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxrl.environment import max_episode_steps
 
+from jaxrl.environment import max_episode_steps
 from jaxrl.errors import ConfigError, check_range
-from jaxrl.run.records import EvalSummary
+from jaxrl.records import EvalSummary
 from jaxrl.types import ActFn, Algorithm, Array, EnvParams, Key, PyTree
 from jaxrl.vector import reset_batch, select_lanes, step_batch
 

@@ -30,7 +30,75 @@ class Preset(NamedTuple):
     reached: str
 
 
-PRESETS: dict[tuple[str, str], Preset] = {}
+PRESETS: dict[tuple[str, str], Preset] = {
+    ("ppo", "CartPole-v1"): Preset(
+        # rl-baselines3-zoo's settings, which come closest to solving it in 100k steps.
+        PPOConfig(
+            num_envs=8,
+            num_steps=32,
+            update_epochs=20,
+            num_minibatches=1,
+            learning_rate=1e-3,
+            learning_rate_final=0.0,
+            gamma=0.98,
+            gae_lambda=0.8,
+            clip_eps_final=0.0,
+        ),
+        total_steps=100_000,
+        threshold=475.0,
+        target="475 in 9 of 10 seeds",
+        reached="",
+    ),
+    ("ppo", "Acrobot-v1"): Preset(
+        PPOConfig(
+            num_envs=16,
+            num_steps=128,
+            update_epochs=10,
+            num_minibatches=8,
+            learning_rate=1e-3,
+            learning_rate_final=0.0,
+            gae_lambda=0.94,
+            normalize_obs=True,
+        ),
+        total_steps=200_000,
+        threshold=-100.0,
+        target="-100 in 9 of 10 seeds",
+        reached="",
+    ),
+    ("ppo", "Pendulum-v1"): Preset(
+        # The short horizon of γ = 0.9 is rl-baselines3-zoo's.
+        PPOConfig(
+            num_envs=8,
+            num_steps=256,
+            update_epochs=10,
+            num_minibatches=32,
+            learning_rate=1e-3,
+            learning_rate_final=0.0,
+            gamma=0.9,
+        ),
+        total_steps=200_000,
+        threshold=-250.0,
+        target="-250 in 8 of 10 seeds",
+        reached="",
+    ),
+    ("ppo", "Breakout-MinAtar"): Preset(
+        PPOConfig(
+            num_envs=64,
+            num_steps=64,
+            update_epochs=4,
+            num_minibatches=8,
+            learning_rate=2e-3,
+            learning_rate_final=0.0,
+            ent_coef=0.01,
+            hidden_sizes=(128,),
+            activation="relu",
+        ),
+        total_steps=1_000_000,
+        threshold=15.0,
+        target="mean of 3 seeds of at least 15",
+        reached="",
+    ),
+}
 """`(algorithm, environment)` to preset."""
 
 

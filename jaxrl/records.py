@@ -125,8 +125,11 @@ class Callback(Protocol):
         """At every log point. Returning True stops the run after this point."""
 
     def on_checkpoint(self, update: int, state: Any, point: LogPoint) -> None:
-        """At every checkpoint: `state` is `{"train": states [S], "reward": reward state}`, on
-        the device, to be copied before returning because the next chunk consumes it."""
+        """At every checkpoint, with `{"train": states [S], "reward": reward state}`.
+
+        The state is on the device and must be copied before returning: the next chunk takes
+        its memory.
+        """
 
     def on_end(self, result: TrainResult) -> None:
         """Once, after the last update or an early stop; not after an exception."""

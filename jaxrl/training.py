@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxrl.environment import env_name
 
 from jaxrl import rewards
 from jaxrl.config import is_static
+from jaxrl.environment import env_name
 from jaxrl.errors import ConfigError, DivergedError, check_range, unknown_name
 from jaxrl.evaluation import evaluation_steps, play_episodes, summarize
 from jaxrl.records import Callback, EvalSummary, LogPoint, RunInfo, TrainResult

@@ -151,7 +151,9 @@ class ActFn(Protocol):
     The action is the environment's: clipped or squashed into its space.
     """
 
-    def __call__(self, state: Any, obs: PyTree, key: Key, *, greedy: bool = False) -> PyTree: ...
+    def __call__(self, state: Any, obs: PyTree, key: Key, *, greedy: bool = False) -> PyTree:
+        """The action for each observation."""
+        ...
 
 
 class Algorithm(NamedTuple):

@@ -98,12 +98,12 @@ class Environment:
         return jax.vmap(self.reset_env, (0, None))(jax.random.split(key, num_envs), params)
 
     def observe(self, key: jax.Array, state: Any, action: Any, params: Any) -> Any:
-        """gymnax 1.0's hook: what is seen of a state and the action that led to it."""
+        """Gymnax 1.0's hook: what is seen of a state and the action that led to it."""
         del action
         return self.get_obs(state, params, key)
 
     def is_terminal(self, state: Any, params: Any) -> jax.Array:
-        """gymnax's older name of `is_terminated`."""
+        """Gymnax's older name of `is_terminated`."""
         return self.is_terminated(state, params)
 
     def discount(self, state: Any, params: Any) -> jax.Array:

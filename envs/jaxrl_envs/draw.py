@@ -5,8 +5,8 @@ pixel it covers follows from the distance of the pixel's centre to the edge. Eve
 arithmetic operations over the whole canvas and no gather, so that `vmap` over frames and `jit` make
 one fused loop of a scene.
 
-Canvas coordinates are pixels, x to the right and y *up*, the origin in the lower left corner. Colours
-are `(red, green, blue)` of 0 to 255. An image is float32 `[H, W, 3]` until `to_uint8`.
+Canvas coordinates are pixels, x to the right and y *up*, the origin in the lower left corner.
+Colours are `(red, green, blue)` of 0 to 255. An image is float32 `[H, W, 3]` until `to_uint8`.
 """
 
 from __future__ import annotations

@@ -21,11 +21,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxrl.networks import ActorCritic, actor_critic
 
 from jaxrl import normalise, objectives, returns
 from jaxrl.config import as_arrays, number, static, validate
 from jaxrl.minibatch import as_rows, check_minibatches, minibatch_rows, take
+from jaxrl.networks import ActorCritic, actor_critic
 from jaxrl.optim import adam, descend
 from jaxrl.types import (
     Algorithm,

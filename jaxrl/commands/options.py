@@ -11,9 +11,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxrl.algorithms import AlgorithmEntry, algorithm_entry
 from jaxrl.environment import make
-from jaxrl.errors import ConfigError, unknown_name
+from jaxrl.errors import ConfigError
 
 _SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
@@ -30,14 +29,23 @@ def parse_steps(text: str) -> int:
     return round(float(match[1]) * _SUFFIX[match[2]])
 
 
-Steps = Annotated[int, tyro.conf.arg(constructor=parse_steps, metavar="STEPS")]
+Steps = Annotated[
+    int | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="STEPS",
+        instance_from_str=lambda texts: parse_steps(texts[0]),
+        is_instance=lambda value: value is None or isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
     """The flags of `jaxrl train` and `jaxrl sweep` that are not the algorithm's own."""
 
-    total_steps: Steps | None = None
+    total_steps: Steps = None
     """Environment steps per seed, e.g. 500k; default the preset's."""
     seeds: int = 1
     """How many seeds, 0 and on, all in one program."""
@@ -51,15 +59,15 @@ class TrainOptions:
     """JSON file with settings of the algorithm (a run's config.json will do)."""
     env_params: tuple[str, ...] = ()
     """Parameters of the environment, NAME=VALUE each."""
-    log_every: Steps | None = None
+    log_every: Steps = None
     """Steps between log points; default a hundredth of the run."""
-    eval_every: Steps | None = None
+    eval_every: Steps = None
     """Steps between evaluations; default a twentieth of the run; 0 for the end only."""
     eval_episodes: int = 100
     """Whole episodes per seed and evaluation; 0 for none."""
     eval_greedy: bool = True
     """Evaluate the policy's mode instead of sampling from it."""
-    checkpoint_every: Steps | None = None
+    checkpoint_every: Steps = None
     """Steps between checkpoints; default a tenth of the run; 0 for the end only."""
     threshold: float | None = None
     """Return whose first reaching is noted; default the preset's."""
@@ -143,20 +151,6 @@ def parse_value(text: str) -> Any:
         except ValueError:
             continue
     return text
-
-
-def config_from(entry: AlgorithmEntry, settings: dict[str, Any], base: Any) -> Any:
-    """`base` with the settings of a JSON file in place.
-
-    Raises:
-        UnknownNameError: a setting that the algorithm does not have.
-    """
-    fields = {field.name for field in dataclasses.fields(entry.config)}
-    for name in settings:
-        if name not in fields:
-            raise unknown_name("setting", name, fields, hint="It stands in the --config file.")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return base.replace(**values)
 
 
 def enable_compilation_cache() -> Path:

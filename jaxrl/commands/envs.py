@@ -1,0 +1,37 @@
+"""`jaxrl envs`: what there is to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxrl import spaces
+from jaxrl.environment import gymnax_names, make, registered, supports_describe, supports_render
+from jaxrl.presets import PRESETS
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command; `argv` may ask for help only."""
+    if argv:
+        print("usage: jaxrl envs\n\nLists the environments, where they come from and what they do.")
+        return
+    table = Table(title="environments")
+    for column in ("name", "from", "actions", "observation", "render", "describe", "presets"):
+        table.add_column(column)
+    ours = registered()
+    names = [*sorted(ours), *(f"gymnax:{n}" if n in ours else n for n in gymnax_names())]
+    for name in names:
+        env, params = make(name)
+        presets = [algorithm for algorithm, on in PRESETS if on == name]
+        table.add_row(
+            name,
+            type(env).__module__.split(".")[0],
+            spaces.describe(env.action_space(params)),
+            spaces.describe(env.observation_space(params)),
+            "yes" if supports_render(env) else "–",
+            "yes" if supports_describe(env) else "–",
+            ", ".join(presets) or "–",
+        )
+    Console().print(table)

@@ -1,0 +1,65 @@
+"""`jaxrl eval RUN`: plays whole episodes with a run's policies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from jaxrl.commands.options import enable_compilation_cache
+from jaxrl.evaluation import evaluate
+from jaxrl.run.opening import open_run
+from jaxrl.stats import iqm, stratified_bootstrap_ci
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalOptions:
+    """Plays whole episodes with the policies of a run, one per lane, on the native reward."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    episodes: int = 100
+    """Episodes per seed."""
+    stochastic: bool = False
+    """Sample actions instead of playing the policy's mode."""
+    seed: int = 1
+    """Start states; training evaluates with 0."""
+    max_steps: int | None = None
+    """Steps after which to give up on an episode; default the environment's time limit."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command."""
+    options = tyro.cli(EvalOptions, args=list(argv), prog="jaxrl eval")
+    opened = open_run(options.run)
+    enable_compilation_cache()
+    summary = evaluate(
+        opened.algorithm,
+        opened.policies,
+        opened.env_params,
+        num_episodes=options.episodes,
+        greedy=not options.stochastic,
+        seed=options.seed,
+        max_steps=options.max_steps,
+    )
+    config = opened.record.config
+    kind = "sampled" if options.stochastic else "greedy"
+    print(f"{config['algorithm']} on {config['env']}, {options.episodes} {kind} episodes a seed")
+    for seed, returns, lengths in zip(
+        config["seeds"], summary.returns, summary.lengths, strict=True
+    ):
+        print(
+            f"  seed {seed}: return {returns.mean():.1f} ± {returns.std():.1f} over episodes "
+            f"({returns.min():.1f} to {returns.max():.1f}), {lengths.mean():.1f} steps"
+        )
+    scores = summary.per_seed
+    if scores.size > 1:
+        low, high = stratified_bootstrap_ci(scores, rng=np.random.default_rng(0))
+        print(f"  IQM over seeds {iqm(scores):.1f}, 95 % interval [{low:.1f}, {high:.1f}]")
+    cut = int((~summary.finished).sum())
+    if cut:
+        print(f"  {cut} episodes were cut off unfinished; they count with the return they had")

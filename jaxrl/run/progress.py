@@ -1,0 +1,83 @@
+"""The progress line: a live one on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from jaxrl.records import LogPoint, RunInfo, TrainResult
+from jaxrl.types import PyTree
+
+PLAIN_LINES = 20
+"""About how many lines a run prints where there is no terminal."""
+
+
+class Progress:
+    """A `Callback` that says how a run is getting on."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Writes to `console`, default standard output."""
+        self.console = console or Console(highlight=False)
+        self._live: Live | None = None
+        self._evaluated = float("nan")
+
+    def on_start(self, info: RunInfo) -> None:
+        """Says what runs, and what compiling took."""
+        self.info, self._began, self._printed = info, time.perf_counter(), -1
+        seeds = len(info.seeds)
+        self.console.print(
+            f"{info.algorithm.name} on {info.env_name}: {seeds} seed{'s' * (seeds > 1)}, "
+            f"{info.total_steps:,} steps each (compiled in {info.compile_seconds:.1f} s)"
+        )
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, transient=True, auto_refresh=False)
+            self._live.start()
+
+    def on_log(self, point: LogPoint) -> None:
+        """Renews the line."""
+        if point.evaluation is not None:
+            self._evaluated = float(point.evaluation.per_seed.mean())
+        if self._live is not None:
+            self._live.update(Text(self._line(point)), refresh=True)
+            return
+        mark = point.update * PLAIN_LINES // self.info.total_updates
+        if mark > self._printed:
+            self._printed = mark
+            self.console.print(self._line(point), soft_wrap=True)
+
+    def on_checkpoint(self, update: int, state: PyTree, point: LogPoint) -> None:
+        """Nothing to say."""
+
+    def on_end(self, result: TrainResult) -> None:
+        """Clears the line."""
+        self.close()
+
+    def close(self) -> None:
+        """Gives the terminal back; to be called where a run ended by an exception."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _line(self, point: LogPoint) -> str:
+        share = point.step / self.info.total_steps
+        left = (time.perf_counter() - self._began) * (1 / share - 1)
+        trained = point.metrics.get("episode/return", np.array([np.nan]))
+        return "  ".join(
+            [
+                f"{share:4.0%}",
+                f"{point.step:>11,} steps",
+                f"return {_number(np.nanmean(trained) if np.isfinite(trained).any() else np.nan)}",
+                f"eval {_number(self._evaluated)}",
+                f"{point.timing['time/steps_per_second']:>10,.0f} steps/s",
+                f"{left:4.0f} s left",
+            ]
+        )
+
+
+def _number(x: Any) -> str:
+    return f"{x:8.1f}" if np.isfinite(x) else "       –"

@@ -1,1 +1,0 @@
-from jaxrl.records import *  # noqa: F403  (moved; to be removed)

@@ -1,0 +1,175 @@
+"""Films of a policy: episodes stepped and drawn on the device, written as GIF or video."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.environment import supports_render
+from jaxrl.errors import ConfigError, JaxrlError, missing_extra
+from jaxrl.evaluation import evaluation_steps
+from jaxrl.records import TrainResult
+from jaxrl.types import Algorithm, EnvParams, Key, PyTree
+
+FRAMES_AT_ONCE = 64
+"""Frames drawn in one call: 64 of 400 × 600 are 46 MB."""
+
+
+def rollout_frames(
+    algorithm: Algorithm,
+    state: Any,
+    env_params: EnvParams | None = None,
+    *,
+    seed: int = 0,
+    greedy: bool = True,
+    max_steps: int | None = None,
+    max_frames: int = 300,
+    height: int = 400,
+    width: int = 600,
+) -> np.ndarray:
+    """Plays one episode and draws it.
+
+    Args:
+        algorithm: whose `act` is played, in `algorithm.env`.
+        state: the train or policy state of one seed (no leading axis).
+        env_params: default the environment's own.
+        seed: start state and randomness.
+        greedy: play the policy's mode instead of sampling.
+        max_steps: default the environment's time limit.
+        max_frames: an episode of more is thinned to every 2nd, 3rd, … frame.
+        height, width: of a frame, in pixels.
+
+    Returns:
+        uint8 `[frames, height, width, 3]`, the start included.
+
+    Raises:
+        JaxrlError: the environment has no `render`.
+    """
+    env = algorithm.env
+    if not supports_render(env):
+        raise JaxrlError(
+            f"{env.name} cannot be drawn: it has no render(state, params, *, height, width)."
+        )
+    env_params = env.default_params if env_params is None else env_params
+    limit = evaluation_steps(env, env_params, max_steps)
+
+    def play(state: Any, key: Key) -> tuple[PyTree, jax.Array]:
+        """States `[limit + 1]`, and how many of them belong to the episode."""
+        key, key_reset = jax.random.split(key)
+        obs, start = env.reset_env(key_reset, env_params)
+
+        def step(carry: Any, key: Key) -> tuple[Any, PyTree]:
+            obs, env_state, running, length = carry
+            key_act, key_step = jax.random.split(key)
+            action = algorithm.act(state, obs, key_act, greedy=greedy)
+            next_obs, next_state, _, terminated, _ = env.step_env(
+                key_step, env_state, action, env_params
+            )
+            next_state = jax.tree.map(lambda n, o: n.astype(o.dtype), next_state, env_state)
+            ended = terminated | env.is_truncated(next_state, env_params)
+            return (next_obs, next_state, running & ~ended, length + running), next_state
+
+        start = jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), start)
+        carry = (obs, start, jnp.bool_(True), jnp.int32(0))
+        (_, _, _, length), states = jax.lax.scan(step, carry, jax.random.split(key, limit))
+        return jax.tree.map(lambda s, x: jnp.concatenate([s[None], x]), start, states), length + 1
+
+    states, count = jax.jit(play)(state, jax.random.key(seed))
+    every = max(1, math.ceil(int(count) / max_frames))
+    rows = np.arange(0, int(count), every)
+    # The draw is compiled for one size of batch; the last rows are repeated to fill it.
+    rows_padded = np.resize(rows, math.ceil(len(rows) / FRAMES_AT_ONCE) * FRAMES_AT_ONCE)
+    draw = jax.jit(
+        jax.vmap(lambda s: env.render(s, env_params, height=height, width=width)),
+    )
+    chunks = rows_padded.reshape(-1, FRAMES_AT_ONCE)
+    frames = [np.asarray(draw(jax.tree.map(lambda x: x[i], states))) for i in chunks]  # noqa: B023
+    return np.concatenate(frames)[: len(rows)]
+
+
+def write_video(frames: np.ndarray, path: str | Path, fps: float = 50.0) -> Path:
+    """Writes frames uint8 `[F, H, W, 3]` as `.gif` or `.mp4`.
+
+    A GIF counts in hundredths of a second, so that 50 frames a second is the most it can do.
+
+    Raises:
+        ConfigError: another suffix, or no frames.
+        MissingExtraError: Pillow or imageio is not installed.
+    """
+    path = Path(path)
+    if len(frames) == 0:
+        raise ConfigError("no frames to write.")
+    if path.suffix not in (".gif", ".mp4"):
+        raise ConfigError(f"{path.name}: videos are written as .gif or .mp4; give such a name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".gif":
+        _write_gif(frames, path, fps)
+    else:
+        _write_mp4(frames, path, fps)
+    return path
+
+
+def show(result: TrainResult, path: str | Path | None = None) -> Any:
+    """Shows an episode of the first seed's policy.
+
+    Args:
+        result: what `train` returned.
+        path: where to write the film; default a new temporary file.
+
+    Returns:
+        An `IPython.display.Image` in a notebook (which shows it), else the file's path, which is
+        also printed.
+    """
+    state = jax.tree.map(lambda x: x[0], result.state)
+    frames = rollout_frames(
+        result.info.algorithm, state, result.info.env_params, height=200, width=300
+    )
+    if path is None:
+        path = Path(tempfile.mkdtemp(prefix="jaxrl-")) / "rollout.gif"
+    written = write_video(frames, path)
+    if _in_notebook():
+        from IPython.display import Image, display
+
+        image = Image(filename=str(written))
+        display(image)
+        return image
+    print(f"an episode of the policy: {written}")
+    return written
+
+
+def _write_gif(frames: np.ndarray, path: Path, fps: float) -> None:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise missing_extra("pillow", "video", "writing a GIF") from error
+    images = [Image.fromarray(frame).quantize(64) for frame in frames]
+    hundredths = max(2, round(100 / fps))
+    images[0].save(path, save_all=True, append_images=images[1:], duration=10 * hundredths, loop=0)
+
+
+def _write_mp4(frames: np.ndarray, path: Path, fps: float) -> None:
+    try:
+        import imageio.v2 as imageio
+        import imageio_ffmpeg  # noqa: F401  # imageio's own message does not name it
+    except ImportError as error:
+        raise missing_extra("imageio-ffmpeg", "video", "writing an MP4") from error
+    # h264 wants even sides.
+    even = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
+    with imageio.get_writer(path, fps=fps, codec="libx264", macro_block_size=2) as writer:
+        for frame in even:
+            writer.append_data(frame)
+
+
+def _in_notebook() -> bool:
+    """Whether this is a Jupyter kernel, which can show pictures."""
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return False
+    return type(get_ipython()).__name__ == "ZMQInteractiveShell"
