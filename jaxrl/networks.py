@@ -52,6 +52,26 @@ class MLPTorso(nn.Module):
         return x
 
 
+class PatchConv(nn.Module):
+    """A convolution without padding, as one matrix product. `[N, H, W, C] -> [N, H', W', F]`.
+
+    A convolution whose kernel differs from seed to seed becomes, under `vmap`, a grouped one,
+    which XLA runs many times slower on a CPU; a product of matrices becomes a batched product.
+    The patches are slices of the image side by side, `size²` of them: meant for small kernels.
+    """
+
+    features: int
+    size: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Applies the kernel to `[N, H, W, C]`."""
+        height, width = x.shape[1] - self.size + 1, x.shape[2] - self.size + 1
+        offsets = [(i, j) for i in range(self.size) for j in range(self.size)]
+        patches = [x[:, i : i + height, j : j + width] for i, j in offsets]
+        return _dense(self.features, math.sqrt(2))(jnp.concatenate(patches, axis=-1))
+
+
 class CNNTorso(nn.Module):
     """Convolutions, then dense layers. `[N, H, W, C] -> [N, hidden_sizes[-1]]`.
 
@@ -66,17 +86,18 @@ class CNNTorso(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Applies the layers to `[N, H, W, C]`."""
-        small = min(x.shape[1:3]) < 36
-        layers = [(16, 3, 1)] if small else [(32, 8, 4), (64, 4, 2), (64, 3, 1)]
-        for features, size, stride in layers:
-            x = nn.Conv(
-                features,
-                (size, size),
-                (stride, stride),
-                padding="VALID",
-                kernel_init=orthogonal(math.sqrt(2)),
-            )(x)
-            x = self.activation(x)
+        if min(x.shape[1:3]) < 36:
+            x = self.activation(PatchConv(16, 3)(x))
+        else:
+            for features, size, stride in [(32, 8, 4), (64, 4, 2), (64, 3, 1)]:
+                convolution = nn.Conv(
+                    features,
+                    (size, size),
+                    (stride, stride),
+                    padding="VALID",
+                    kernel_init=orthogonal(math.sqrt(2)),
+                )
+                x = self.activation(convolution(x))
         x = x.reshape(x.shape[0], -1)
         return MLPTorso(self.hidden_sizes, self.activation, self.layer_norm)(x)
 

@@ -171,6 +171,8 @@ class Algorithm(NamedTuple):
         collect: `(state, record) -> (state, Trajectory)`.
         learn: `(state, Trajectory) -> (state, Metrics)`.
         act: see `ActFn`.
+        value: `(state, obs) -> [...]`, what the critic expects of observations of any leading
+            shape; None where an algorithm has no critic.
         steps_per_update: environment steps per seed and update.
     """
 
@@ -181,6 +183,7 @@ class Algorithm(NamedTuple):
     collect: Callable[[Any, Record], tuple[Any, Trajectory]]
     learn: Callable[[Any, Trajectory], tuple[Any, Metrics]]
     act: ActFn
+    value: Callable[[Any, PyTree], Array] | None
     steps_per_update: int
 
 

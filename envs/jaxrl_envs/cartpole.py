@@ -160,13 +160,18 @@ class CartPole(base.Environment):
         """Gymnasium's picture of one state, uint8 `[height, width, 3]`.
 
         The track is always as wide as the picture; heights are Gymnasium's at 400 by 600 and
-        scale with the width.
+        scale with the width. Positions are not rounded to pixels, as Gymnasium's are, so that a
+        small motion shows.
         """
         at = draw.canvas(height, width)
         unit = width / 600  # pixels of this picture per pixel of Gymnasium's
+        # Gymnasium's coordinates are pixels, not points between them, and its shapes include
+        # their outline: they are a pixel wider than they say.
+        rim = 0.5 * unit
+        track = 100 * unit + rim
         per_meter = width / (2 * params.x_threshold)
-        cart = jnp.array([state.x * per_meter + width / 2, 100 * unit])
-        axle = cart + jnp.array([0.0, 7.5 * unit])
+        middle = state.x * per_meter + width / 2
+        axle = jnp.array([middle, track + 7 * unit])
 
         pole_length = per_meter * 2 * params.length
         pole = draw.box(-5 * unit, -5 * unit, 5 * unit, 0.0)
@@ -174,12 +179,15 @@ class CartPole(base.Environment):
         pole = draw.rotate(pole, -state.theta) + axle
 
         image = draw.background(at, (255, 255, 255))
-        line = jnp.abs(at.y - 100 * unit) - 0.5 * unit
-        image = draw.paint(image, jnp.broadcast_to(draw.coverage(line), image.shape[:2]), (0, 0, 0))
+        # At least a pixel thick, or the track fades out of small pictures.
+        image = draw.paint(image, draw.outline(at.y - track, max(1.0, unit)), (0, 0, 0))
         body = draw.rectangle(
-            at, cart[0] - 25 * unit, cart[1] - 15 * unit, cart[0] + 25 * unit, cart[1] + 15 * unit
+            at, middle - 25 * unit, track - 15 * unit, middle + 25 * unit, track + 15 * unit
         )
-        image = draw.paint(image, draw.coverage(body), (0, 0, 0))
-        image = draw.paint(image, draw.coverage(draw.polygon(at, pole)), (202, 152, 101))
-        image = draw.paint(image, draw.coverage(draw.disc(at, axle, 5 * unit)), (129, 132, 203))
+        for shape, color in (
+            (body, (0, 0, 0)),
+            (draw.polygon(at, pole), (202, 152, 101)),
+            (draw.disc(at, axle, 5 * unit), (129, 132, 203)),
+        ):
+            image = draw.paint(image, draw.coverage(draw.grow(shape, rim)), color)
         return draw.to_uint8(image)

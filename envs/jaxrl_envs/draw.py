@@ -85,14 +85,26 @@ def capsule(at: Canvas, start: Any, end: Any, radius: Any) -> jax.Array:
     return jnp.sqrt((x - share * along[0]) ** 2 + (y - share * along[1]) ** 2) - radius
 
 
+def grow(distance: jax.Array, by: Any) -> jax.Array:
+    """The shape made larger by that many pixels on every side."""
+    return distance - by
+
+
 def coverage(distance: jax.Array) -> jax.Array:
-    """How much of each pixel lies inside, 0 to 1, from signed distances in pixels."""
+    """How much of each pixel lies inside, 0 to 1, from signed distances in pixels.
+
+    Exact where an upright edge crosses the pixel alone; a shape thinner than a pixel comes out
+    too dark.
+    """
     return jnp.clip(0.5 - distance, 0.0, 1.0)
 
 
 def outline(distance: jax.Array, width: Any = 1.0) -> jax.Array:
-    """How much of each pixel a line of that width along the edge covers, 0 to 1."""
-    return coverage(jnp.abs(distance) - width / 2)
+    """How much of each pixel a line of that width along the edge covers, 0 to 1.
+
+    Also right for lines thinner than a pixel, which come out paler, not wider.
+    """
+    return jnp.minimum(coverage(jnp.abs(distance) - width / 2), width)
 
 
 def paint(image: jax.Array, cover: jax.Array, color: Color, alpha: Any = 1.0) -> jax.Array:

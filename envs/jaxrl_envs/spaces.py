@@ -26,7 +26,8 @@ class Discrete:
 
     def contains(self, x: Any) -> jax.Array:
         """Whether `x` lies within, element by element."""
-        return (jnp.asarray(x) >= 0) & (jnp.asarray(x) < self.n)
+        x = jnp.asarray(x)
+        return (x >= 0) & (x < self.n) & (x == jnp.floor(x))
 
     def __repr__(self) -> str:
         return f"Discrete({self.n})"
@@ -45,18 +46,26 @@ class Box:
         """
         # numpy, not jax: a space is a description, and must not wake the device.
         self.shape = tuple(np.broadcast_shapes(np.shape(low), np.shape(high), shape or ()))
-        if np.any(np.asarray(low) > np.asarray(high)):
+        # Bounds that depend on traced parameters have no values to compare yet.
+        traced = isinstance(low, jax.core.Tracer) or isinstance(high, jax.core.Tracer)
+        if not traced and np.any(np.asarray(low) > np.asarray(high)):
             raise ValueError(f"low={low} lies above high={high}.")
         self.low, self.high, self.dtype = low, high, dtype
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """One element, uniformly; raises ValueError where a bound is infinite."""
-        if not (np.isfinite(self.low).all() and np.isfinite(self.high).all()):
-            raise ValueError(f"{self} is unbounded: there is no uniform sample of it.")
+        """One element, uniformly; raises ValueError where it is unbounded.
+
+        A span that float32 cannot hold, as of a bound at the type's largest number, counts as
+        unbounded. Integers must fit int32.
+        """
         if jnp.issubdtype(self.dtype, jnp.integer):
-            high = np.asarray(self.high).astype(np.int64) + 1
-            draw = jax.random.randint(key, self.shape, np.asarray(self.low, np.int32), high)
-            return draw.astype(self.dtype)
+            low, high = np.asarray(self.low, np.int32), np.asarray(self.high, np.int32)
+            # The upper bound is inside, and one more than it may not fit the type.
+            return (low + jax.random.randint(key, self.shape, 0, high - low + 1)).astype(self.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            span = np.asarray(self.high, np.float32) - np.asarray(self.low, np.float32)
+        if not np.isfinite(span).all():
+            raise ValueError(f"{self} is unbounded: there is no uniform sample of it.")
         return jax.random.uniform(key, self.shape, self.dtype, self.low, self.high)
 
     def contains(self, x: Any) -> jax.Array:

@@ -187,6 +187,7 @@ def ppo(env: Any, config: PPOConfig | None = None, *, surrogate: Surrogate = cli
         collect=partial(collect, parts),
         learn=partial(learn, parts),
         act=partial(act, parts),
+        value=partial(value, parts),
         steps_per_update=config.num_envs * config.num_steps,
     )
 
@@ -217,6 +218,11 @@ def act(parts: Parts, state: Any, obs: Array, key: Key, *, greedy: bool = False)
     """The policy's action, or its mode if `greedy`, in the environment's range."""
     policy = parts.network.policy(state.params, normalise.see(state.obs_stats, obs))
     return policy.env_action(policy.mode() if greedy else policy.sample(key))
+
+
+def value(parts: Parts, state: Any, obs: Array) -> Array:
+    """The critic's value of observations of any leading shape."""
+    return parts.network.value(state.params, normalise.see(state.obs_stats, obs))
 
 
 def collect(
@@ -254,20 +260,18 @@ def make_batch(parts: Parts, state: TrainState, trajectory: Trajectory) -> Batch
     instead of `T` small ones. `next_obs` is from before any reset, so that a time limit
     bootstraps from the state it cut off.
     """
-    obs = normalise.see(state.obs_stats, trajectory.obs)
-    value = parts.network.value(state.params, obs)
-    next_obs = normalise.see(state.obs_stats, trajectory.next_obs)
+    values = value(parts, state, trajectory.obs)
     advantage = returns.gae(
         normalise.scale_reward(trajectory.reward, state.return_stats),
-        value,
-        parts.network.value(state.params, next_obs),
+        values,
+        value(parts, state, trajectory.next_obs),
         trajectory.terminated,
         trajectory.truncated,
         gamma=state.config.gamma,
         gae_lambda=state.config.gae_lambda,
     )
-    rows = Batch(obs, *trajectory.extras, value, advantage, advantage + value)
-    return as_rows(rows)
+    obs = normalise.see(state.obs_stats, trajectory.obs)
+    return as_rows(Batch(obs, *trajectory.extras, values, advantage, advantage + values))
 
 
 def loss_fn(params: PyTree, batch: Batch, parts: Parts, config: PPOConfig) -> tuple[Array, Metrics]:
@@ -332,7 +336,7 @@ def learn(parts: Parts, state: TrainState, trajectory: Trajectory) -> tuple[Trai
         if now.target_kl is not None:
             stopped |= metrics["policy/approx_kl"].total > now.target_kl
             new = optax.tree.where(stopped, (params, opt_state), new)
-        return (*new, stopped), metrics | {"loss/grad_norm": Mean.of(optax.global_norm(grads))}
+        return (*new, stopped), metrics | {"loss/grad_norm": Mean.of(optax.tree.norm(grads))}
 
     (params, opt_state, _), metrics = jax.lax.scan(
         step, (state.params, state.opt_state, jnp.bool_(False)), minibatches

@@ -1,0 +1,149 @@
+"""What every algorithm of the table must pass. A new row gets these tests for nothing."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import probes
+import pytest
+
+from jaxrl import rewards
+from jaxrl.algorithms import ALGORITHMS
+from jaxrl.update import initial_carry, make_train, make_update, run_updates
+
+SMALL = {"ppo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2)}
+"""Sizes that compile quickly."""
+
+LEARNING = {"ppo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9)}
+"""Settings for the probes, whose values are worked out at γ = 0.9."""
+
+PROBES = [
+    probes.ConstantReward,
+    probes.ObservationReward,
+    probes.DelayedReward,
+    probes.ActionReward,
+    probes.ActionObservationReward,
+    probes.Truncation,
+]
+STEPS = 25_000
+
+each_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
+
+
+def build(name, env, **changes):
+    entry = ALGORITHMS[name]
+    return entry.build(env, entry.config(**(SMALL[name] | changes)))
+
+
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def on_cartpole(request, cartpole):
+    """An algorithm on CartPole, and its update of four seeds compiled once for all tests."""
+    algorithm = build(request.param, cartpole[0])
+    source = rewards.environment()
+    update = make_update(algorithm, source)
+    start = jax.jit(lambda keys: initial_carry(algorithm, source, keys, cartpole[1], 10))
+    many = jax.jit(lambda carry, n: run_updates(update, carry, n))
+    return algorithm, start, many
+
+
+def keys(*seeds):
+    return jnp.stack([jax.random.key(seed) for seed in seeds])
+
+
+def check_probe(name, probe, continuous):
+    env = probe(continuous=continuous)
+    algorithm = build(name, env, **LEARNING[name])
+    train = jax.jit(make_train(algorithm, STEPS, num_points=1))
+    state, _ = train(jax.random.key(0), env.default_params)
+    for obs, value in probe.values if algorithm.value is not None else ():
+        learned = float(algorithm.value(state, jnp.array([obs])))
+        assert learned == pytest.approx(value, abs=0.1 * max(1.0, abs(value))), (obs, learned)
+    for obs, action in probe.best:
+        chosen = algorithm.act(state, jnp.array([obs]), jax.random.key(1), greedy=True)
+        good = float(chosen[0]) > 0 if continuous else int(chosen) == 1
+        assert good == (action > 0), (obs, chosen)
+
+
+@each_algorithm
+@pytest.mark.parametrize("probe", PROBES, ids=lambda p: p.__name__)
+def test_solves_probe(name, probe):
+    kinds = ALGORITHMS[name].actions
+    check_probe(name, probe, continuous="discrete" not in kinds)
+
+
+@each_algorithm
+@pytest.mark.parametrize("probe", [probes.ActionObservationReward], ids=lambda p: p.__name__)
+def test_solves_probe_with_continuous_actions(name, probe):
+    if "continuous" in ALGORITHMS[name].actions:
+        check_probe(name, probe, continuous=True)
+
+
+def test_seed_alone_is_seed_in_batch(on_cartpole):
+    _, start, many = on_cartpole
+    batch = many(start(keys(3, 1, 4, 2)), 5)[0].train
+    alone = many(start(keys(4)), 5)[0].train
+    for a, b in zip(jax.tree.leaves(alone.params), jax.tree.leaves(batch.params), strict=True):
+        np.testing.assert_allclose(a[0], b[2], rtol=1e-5, atol=1e-6)
+
+
+def test_different_keys_give_different_parameters(on_cartpole):
+    _, start, many = on_cartpole
+    before = start(keys(0, 1, 2, 3))
+    after = many(before, 5)[0]
+    for state in (before.train, after.train):
+        flat = np.concatenate([x.reshape(4, -1) for x in jax.tree.leaves(state.params)], axis=1)
+        for i in range(4):
+            for j in range(i):
+                assert not np.array_equal(flat[i], flat[j])
+
+
+def test_learn_keeps_structure_and_types(on_cartpole):
+    algorithm, start, _ = on_cartpole
+    state = jax.tree.map(lambda x: x[0], start(keys(0)).train)
+    collected, trajectory = jax.eval_shape(algorithm.collect, state)
+    learned, metrics = jax.eval_shape(algorithm.learn, collected, trajectory)
+    given, got = jax.eval_shape(lambda: state), learned
+    assert jax.tree.structure(given) == jax.tree.structure(got)
+    for a, b in zip(jax.tree.leaves(given), jax.tree.leaves(got), strict=True):
+        assert (a.shape, a.dtype, a.weak_type) == (b.shape, b.dtype, b.weak_type)
+    assert all(m.total.shape == () and m.total.dtype == jnp.float32 for m in metrics.values())
+    assert any(metric.startswith("loss/") for metric in metrics)
+
+
+def test_metrics_do_not_grow_with_the_run(on_cartpole):
+    _, start, many = on_cartpole
+    short = jax.eval_shape(lambda c: many(c, 1), start(keys(0)))
+    long = jax.eval_shape(lambda c: many(c, 10**6), start(keys(0)))
+    assert jax.tree.map(lambda x: x.shape, short) == jax.tree.map(lambda x: x.shape, long)
+
+
+def test_updates_in_two_calls_are_updates_in_one(on_cartpole):
+    _, start, many = on_cartpole
+    once = many(start(keys(0, 1)), 4)[0]
+    twice = many(many(start(keys(0, 1)), 1)[0], 3)[0]
+    jax.tree.map(np.testing.assert_array_equal, _bits(once), _bits(twice))
+
+
+def test_acts_on_any_leading_shape(on_cartpole):
+    algorithm, start, _ = on_cartpole
+    state = jax.tree.map(lambda x: x[0], start(keys(0)).train)
+    for leading in ((), (3,), (2, 3)):
+        action = algorithm.act(state, jnp.zeros((*leading, 4)), jax.random.key(0))
+        assert action.shape == leading
+
+
+@each_algorithm
+def test_every_field_of_the_config_is_documented(name):
+    import inspect
+
+    source = inspect.getsource(ALGORITHMS[name].config)
+    for field in dataclasses.fields(ALGORITHMS[name].config):
+        line = source.index(f"    {field.name}:")
+        assert source[line:].split("\n")[1].strip().startswith('"""'), field.name
+
+
+def _bits(carry):
+    """Typed keys cannot be compared as they are."""
+    is_key = lambda x: jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)  # noqa: E731
+    return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, carry)

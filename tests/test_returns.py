@@ -1,0 +1,198 @@
+"""Returns against a plain loop, against rlax, and against the ways peers get them wrong."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import rlax
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxrl import returns
+
+GAMMA, LAMBDA = 0.9, 0.7
+
+
+def episodes(seed, length=12, p=0.25):
+    """Rewards, values and ends anywhere, both kinds at once included."""
+    rng = np.random.default_rng(seed)
+    reward, value, next_value = rng.normal(size=(3, length)).astype(np.float32)
+    terminated, truncated = rng.random((2, length)) < p
+    return reward, value, next_value, terminated, truncated
+
+
+def loop_gae(reward, value, next_value, terminated, truncated, gamma=GAMMA, lam=LAMBDA):
+    advantage, later = np.zeros(len(reward)), 0.0
+    for t in reversed(range(len(reward))):
+        if terminated[t] or truncated[t]:
+            later = 0.0
+        bootstrap = 0.0 if terminated[t] else gamma * next_value[t]
+        later = reward[t] + bootstrap - value[t] + gamma * lam * later
+        advantage[t] = later
+    return advantage
+
+
+def loop_n_step(reward, next_value, terminated, truncated, n, gamma=GAMMA):
+    out = []
+    for t in range(len(reward)):
+        total, k = 0.0, t
+        for i in range(n):
+            k = t + i
+            total += gamma**i * reward[k]
+            if terminated[k] or truncated[k] or k == len(reward) - 1:
+                break
+        out.append(total + (0.0 if terminated[k] else gamma ** (k - t + 1) * next_value[k]))
+    return np.array(out)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.25, 0.9]))
+def test_gae_is_the_loop(seed, p):
+    data = episodes(seed, p=p)
+    ours = returns.gae(*data, gamma=GAMMA, gae_lambda=LAMBDA)
+    np.testing.assert_allclose(ours, loop_gae(*data), rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_gae_is_rlax_vtrace(seed):
+    """rlax's GAE cannot be told V(final_obs); its V-trace can, with ρ = 1 and λ cut at ends."""
+    reward, value, next_value, terminated, truncated = map(jnp.asarray, episodes(seed))
+    ended = terminated | truncated
+    errors = rlax.vtrace(
+        value,
+        next_value,
+        reward,
+        GAMMA * (1.0 - terminated),
+        jnp.ones_like(reward),
+        lambda_=LAMBDA * (1.0 - ended),
+    )
+    ours = returns.gae(
+        reward, value, next_value, terminated, truncated, gamma=GAMMA, gae_lambda=LAMBDA
+    )
+    np.testing.assert_allclose(ours, errors, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_lambda_returns_are_gae_plus_value(seed):
+    reward, value, next_value, terminated, truncated = map(jnp.asarray, episodes(seed))
+    ours = returns.lambda_returns(
+        reward, next_value, terminated, truncated, gamma=GAMMA, lambda_=LAMBDA
+    )
+    gae = loop_gae(reward, value, next_value, terminated, truncated)
+    # Where the value function is consistent, V(next_obs_t) = V(obs_{t+1}) within an episode.
+    consistent = np.where(terminated | truncated, next_value, np.append(value[1:], next_value[-1]))
+    gae = loop_gae(reward, value, consistent, terminated, truncated)
+    ours = returns.lambda_returns(
+        reward, jnp.asarray(consistent), terminated, truncated, gamma=GAMMA, lambda_=LAMBDA
+    )
+    np.testing.assert_allclose(ours, gae + np.asarray(value), rtol=1e-4, atol=1e-5)
+
+
+def test_lambda_returns_are_rlax():
+    reward, _, next_value, terminated, _ = map(jnp.asarray, episodes(3))
+    never = jnp.zeros_like(terminated)
+    ours = returns.lambda_returns(
+        reward, next_value, terminated, never, gamma=GAMMA, lambda_=LAMBDA
+    )
+    theirs = rlax.lambda_returns(reward, GAMMA * (1.0 - terminated), next_value, LAMBDA)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 5))
+def test_n_step_returns_are_the_loop(seed, n):
+    reward, _, next_value, terminated, truncated = episodes(seed)
+    ours = returns.n_step_returns(
+        *map(jnp.asarray, (reward, next_value, terminated, truncated)), gamma=GAMMA, n=n
+    )
+    theirs = loop_n_step(reward, next_value, terminated, truncated, n)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_n_step_returns_are_rlax_without_ends():
+    reward, _, next_value, _, _ = map(jnp.asarray, episodes(5, length=9))
+    never = jnp.zeros(9, bool)
+    ours = returns.n_step_returns(reward, next_value, never, never, gamma=GAMMA, n=3)
+    theirs = rlax.n_step_bootstrapped_returns(
+        reward, jnp.full(9, GAMMA), next_value, 3, lambda_t=1.0
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_reward_to_go_by_hand():
+    reward = jnp.array([1.0, 2.0, 3.0, 4.0])
+    terminated = jnp.array([False, True, False, False])
+    truncated = jnp.array([False, False, True, False])
+    ours = returns.reward_to_go(reward, terminated, truncated, 0.5)
+    np.testing.assert_allclose(ours, [2.0, 2.0, 3.0, 4.0])
+
+
+def test_td_errors_are_rlax():
+    reward, value, next_value, terminated, _ = map(jnp.asarray, episodes(7))
+    theirs = jax.vmap(rlax.td_learning)(value, reward, GAMMA * (1.0 - terminated), next_value)
+    ours = returns.td_errors(reward, value, next_value, terminated, GAMMA)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+class TestTruncation:
+    """A cut at t = 3 with V(final_obs) = 5: what five public implementations make of it."""
+
+    reward = np.ones(6, np.float32)
+    value = np.full(6, 2.0, np.float32)
+    next_value = np.array([2, 2, 2, 5, 2, 2], np.float32)
+    terminated = np.zeros(6, bool)
+    truncated = np.arange(6) == 3
+
+    def ours(self):
+        return returns.gae(
+            *map(
+                jnp.asarray,
+                (self.reward, self.value, self.next_value, self.terminated, self.truncated),
+            ),
+            gamma=GAMMA,
+            gae_lambda=LAMBDA,
+        )
+
+    def test_by_hand(self):
+        delta = [1 + 0.9 * 2 - 2] * 3 + [1 + 0.9 * 5 - 2] + [1 + 0.9 * 2 - 2] * 2
+        expected = [0.0] * 6
+        expected[5] = delta[5]
+        expected[4] = delta[4] + 0.63 * expected[5]
+        expected[3] = delta[3]
+        for t in (2, 1, 0):
+            expected[t] = delta[t] + 0.63 * expected[t + 1]
+        np.testing.assert_allclose(self.ours(), expected, rtol=1e-5)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        ["truncation is death", "trace not cut", "step dropped", "pre-step value", "next episode"],
+    )
+    def test_is_none_of_the_wrong_ways(self, wrong):
+        reward, value, next_value = self.reward.copy(), self.value, self.next_value.copy()
+        terminated, truncated = self.terminated.copy(), self.truncated.copy()
+        if wrong == "truncation is death":
+            terminated = truncated
+        elif wrong == "trace not cut":
+            truncated = np.zeros(6, bool)
+        elif wrong == "step dropped":
+            next_value[3] = (value[3] - reward[3]) / GAMMA
+        elif wrong == "pre-step value":
+            terminated, reward[3] = truncated, reward[3] + GAMMA * value[3]
+        else:
+            next_value[3] = 2.0  # V of the observation after the reset
+        theirs = loop_gae(reward, value, next_value, terminated, truncated)
+        assert np.abs(np.asarray(self.ours()) - theirs)[:4].max() > 0.1
+
+
+def test_trailing_axes_are_independent():
+    data = [np.stack(x, axis=1) for x in zip(*(episodes(s) for s in range(3)), strict=True)]
+    together = returns.gae(*map(jnp.asarray, data), gamma=GAMMA, gae_lambda=LAMBDA)
+    for i in range(3):
+        np.testing.assert_allclose(together[:, i], loop_gae(*episodes(i)), rtol=1e-4, atol=1e-5)
+
+
+def test_shapes_must_agree():
+    with pytest.raises(AssertionError):
+        returns.td_errors(jnp.ones(3), jnp.ones(3), jnp.ones(4), jnp.zeros(3, bool), 0.9)
