@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UV ?= uv
+# Two test processes: more would only fight over the cores of a small machine.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format bench lock clean
@@ -11,7 +14,8 @@ STAMP := $(VENV)/.installed
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-# Built with the standard library's venv and pip, constrained by the lock; anew when either changes.
+# Built with the standard library's venv and pip, constrained by the lock; renewed when either
+# file changes. Another Python needs another folder: make test PYTHON=python3.12 VENV=.venv312
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "jaxrl needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V 2>&1): type make PYTHON=python3.12 ..."; exit 1; }
@@ -23,10 +27,10 @@ demo: $(STAMP)  ## train PPO on CartPole-v1; prints the return, leaves a curve a
 	$(BIN)/jaxrl train ppo CartPole-v1 --seeds 10
 
 test: $(STAMP)  ## the fast tests, under 8 minutes on 2 cores
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 test-slow: $(STAMP)  ## the learning tests and the notebooks; tens of minutes
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 lint: $(STAMP)  ## ruff and pyright
 	$(BIN)/ruff format --check .
@@ -40,8 +44,8 @@ format: $(STAMP)  ## let ruff rewrite what it can
 bench: $(STAMP)  ## steps per second of PPO, ours and the peers'
 	$(BIN)/python benchmarks/throughput.py
 
-lock: $(STAMP)  ## renew constraints.txt from pyproject.toml (needs uv)
-	uv pip compile --universal --python-version 3.11 --extra dev --extra wandb --extra vlm \
+lock:  ## renew constraints.txt from pyproject.toml (needs uv)
+	$(UV) pip compile --universal --python-version 3.11 --extra dev --extra wandb --extra vlm \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	  pyproject.toml -o constraints.txt
 

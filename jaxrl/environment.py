@@ -7,6 +7,7 @@ is imported only when one of its environments is asked for, because it brings se
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import importlib.metadata
@@ -16,8 +17,16 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxrl.errors import EnvironmentContractError, missing_extra, unknown_name
+from jaxrl.env_check import check_env as check_env
+from jaxrl.errors import (
+    ConfigError,
+    EnvironmentContractError,
+    JaxrlError,
+    MissingExtraError,
+    unknown_name,
+)
 from jaxrl.types import Array, EnvParams, EnvState, Key, PyTree
 
 ENTRY_POINTS = "jaxrl.envs"
@@ -110,23 +119,28 @@ def make(name: str, **settings: Any) -> tuple[Any, Any]:
         name: of a registered environment, of one of gymnax's, or `gymnax:NAME` for gymnax's where
             both exist.
         **settings: fields of the environment's parameters to change, such as
-            `max_steps_in_episode`; others are given to the factory.
+            `max_steps_in_episode`, and arguments of its factory.
 
     Returns:
         `(env, params)`; `env_name(env)` is `name`.
 
     Raises:
         UnknownNameError: no environment of that name, or a setting that neither takes.
+        ConfigError: a setting of the wrong kind, or a required one left out.
         EnvironmentContractError: it breaks the contract (see `check_env`).
+        JaxrlError: it could not be made here, for want of a file or a network.
     """
-    factory = _factory(name)
-    env = _build(name, factory, settings)
-    fields = _fields(env.default_params)
+    env = _build(name, _factory(name), settings)
     params = env.default_params
-    changes = {key: value for key, value in settings.items() if key in fields}
+    changes = {
+        key: _setting(name, key, value, getattr(params, key))
+        for key, value in settings.items()
+        if key in _fields(params)
+    }
     if changes:
-        params = params.replace(**changes)
-    env._jaxrl_name = name
+        params = dataclasses.replace(params, **changes)
+    # Past the class's own __setattr__, which a frozen dataclass forbids.
+    object.__setattr__(env, "_jaxrl_name", name)
     check_env(env, params)
     return env, params
 
@@ -153,113 +167,13 @@ def supports_describe(env: Any) -> bool:
     return callable(getattr(env, "describe", None))
 
 
-def check_env(env: Any, params: EnvParams | None = None) -> None:
-    """Checks the contract by tracing, without compiling or running anything.
-
-    Raises:
-        EnvironmentContractError: naming what was given and what is needed.
-    """
-    for method in ("reset_env", "step_env", "is_truncated", "action_space", "observation_space"):
-        if not callable(getattr(env, method, None)):
-            raise EnvironmentContractError(
-                f"{type(env).__name__} has no method {method}: an environment needs gymnax 1.0's "
-                "methods (see jaxrl.environment.Environment)."
-            )
-    params = env.default_params if params is None else params
-    key = jax.random.key(0)
-    obs, state = _traced(env, "reset_env", 2, key, params)
-    _check_observation(env, "reset_env", obs, env.observation_space(params))
-    action = jax.eval_shape(env.action_space(params).sample, key)
-    next_obs, next_state, reward, terminated, _ = _traced(
-        env, "step_env", 5, key, state, action, params
-    )
-    _check_observation(env, "step_env", next_obs, env.observation_space(params))
-    _check_same(env, state, next_state)
-    _check_scalar(env, "step_env's reward", reward, (jnp.floating, jnp.integer, jnp.bool_))
-    _check_scalar(env, "step_env's terminated", terminated, (jnp.bool_,))
-    truncated = jax.eval_shape(env.is_truncated, state, params)
-    _check_scalar(env, "is_truncated", truncated, (jnp.bool_,))
-    if callable(getattr(env, "step", None)):
-        _traced(env, "step", 6, key, state, action, params)
-
-
-def _traced(env: Any, method: str, size: int, *args: Any) -> Any:
-    """The abstract outputs of a method, which must be `size` many."""
-    outputs = jax.eval_shape(getattr(env, method), *args)
-    if isinstance(outputs, tuple) and len(outputs) == size:
-        return outputs
-    given = f"{len(outputs)} values" if isinstance(outputs, tuple) else type(outputs).__name__
-    advice = ""
-    if method == "step" and isinstance(outputs, tuple) and len(outputs) == 5:
-        advice = (
-            " Five values are gymnax 0.0.9's, where one `done` hides whether a time limit or the "
-            "environment ended the episode: return terminated and truncated apart, and install "
-            "gymnax>=1.0.1 if the environment is gymnax's."
-        )
-    needed = {
-        "reset_env": "(obs, state)",
-        "step_env": "(obs, state, reward, terminated, info)",
-        "step": "(obs, state, reward, terminated, truncated, info)",
-    }[method]
-    raise EnvironmentContractError(
-        f"{type(env).__name__}.{method} returns {given}, needed is {needed}.{advice}"
-    )
-
-
-def _check_observation(env: Any, method: str, obs: Any, space: Any) -> None:
-    if not hasattr(obs, "shape") or getattr(space, "shape", None) is None:
-        return  # a tree of observations: whether it can be taken is the algorithm's to say
-    if tuple(obs.shape) != tuple(space.shape):
-        raise EnvironmentContractError(
-            f"{type(env).__name__}.{method} gives an observation of shape {tuple(obs.shape)}, its "
-            f"observation_space says {tuple(space.shape)}: make them agree."
-        )
-    said = jnp.dtype(getattr(space, "dtype", None) or jnp.float32)
-    kinds = (jnp.floating, jnp.integer, jnp.bool_)
-    same_kind = any(jnp.issubdtype(obs.dtype, k) and jnp.issubdtype(said, k) for k in kinds)
-    # float64 and float32 are one kind: which of them it is depends on jax's x64 switch.
-    if not same_kind or (jnp.issubdtype(said, jnp.integer) and obs.dtype != said):
-        raise EnvironmentContractError(
-            f"{type(env).__name__}.{method} gives an observation of type {obs.dtype}, its "
-            f"observation_space says {said}: make them agree."
-        )
-
-
-def _check_same(env: Any, state: Any, next_state: Any) -> None:
-    """The state's structure and shapes must survive a step, or it cannot be scanned."""
-    before, after = jax.tree.structure(state), jax.tree.structure(next_state)
-    if before != after:
-        raise EnvironmentContractError(
-            f"{type(env).__name__}.step_env changes the structure of the state from {before} to "
-            f"{after}: return what reset_env gives."
-        )
-    old, new = (jax.tree_util.tree_leaves_with_path(tree) for tree in (state, next_state))
-    for (path, a), (_, b) in zip(old, new, strict=True):
-        # Types may differ as Python numbers do (time + 1); the stepping casts them back.
-        if a.shape != b.shape:
-            raise EnvironmentContractError(
-                f"{type(env).__name__}.step_env changes the shape of state"
-                f"{jax.tree_util.keystr(path)} from {a.shape} to {b.shape}: keep it."
-            )
-
-
-def _check_scalar(env: Any, what: str, value: Any, kinds: tuple[Any, ...]) -> None:
-    if value.shape == () and any(jnp.issubdtype(value.dtype, kind) for kind in kinds):
-        return
-    names = " or ".join(kind.__name__ for kind in kinds)
-    raise EnvironmentContractError(
-        f"{type(env).__name__}: {what} is {value.dtype}{list(value.shape)}, needed is a scalar "
-        f"of kind {names}."
-    )
-
-
 def _factory(name: str) -> Callable[..., Any]:
     ours = registered()
     if name in ours:
         return ours[name]
     plain = name.removeprefix("gymnax:")
     if plain in gymnax_names():
-        return lambda: _gymnax().make(plain)[0]
+        return functools.partial(_make_gymnax, plain)
     raise unknown_name(
         "environment",
         name,
@@ -268,19 +182,79 @@ def _factory(name: str) -> Callable[..., Any]:
     )
 
 
+def _make_gymnax(name: str, **arguments: Any) -> Any:
+    """One of gymnax's environments; its observation space says the type its observations have.
+
+    gymnax 1.0.1 declares int32 for Catch's floats and float32 for FourRooms' integers.
+    """
+    env, params = _gymnax().make(name, **arguments)
+    obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
+    declared = env.observation_space
+    if hasattr(obs, "dtype") and getattr(declared(params), "dtype", obs.dtype) != obs.dtype:
+
+        def observation_space(params: Any) -> Any:
+            space = copy.copy(declared(params))
+            space.dtype = obs.dtype
+            return space
+
+        env.observation_space = observation_space
+    return env
+
+
 def _build(name: str, factory: Callable[..., Any], settings: dict[str, Any]) -> Any:
-    """Calls the factory with those settings that are not parameters of the environment."""
-    env = factory()
-    known = _fields(env.default_params)
+    """Calls the factory with those settings that are its arguments."""
+    signature = inspect.signature(factory).parameters.values()
+    named = {p.name for p in signature if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    missing = [
+        p.name for p in signature if p.name in named - set(settings) and p.default is p.empty
+    ]
+    if missing:
+        raise ConfigError(
+            f"{name} needs {', '.join(missing)}: type make({name!r}, {missing[0]}=...)."
+        )
+    arguments = {key: value for key, value in settings.items() if key in named}
+    env = _call(name, factory, arguments)
+    known = _fields(env.default_params) | named
     rest = {key: value for key, value in settings.items() if key not in known}
     if not rest:
         return env
-    accepted = inspect.signature(factory).parameters
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
-    for key in rest:
-        if key not in accepted and not takes_any:
-            raise unknown_name(f"setting of {name}", key, known | set(accepted))
-    return factory(**rest)
+    if not any(p.kind is p.VAR_KEYWORD for p in signature):
+        raise unknown_name(f"setting of {name}", next(iter(rest)), known)
+    # What a factory with **kwargs hands on, the environment's class has to know.
+    known |= set(inspect.signature(type(env)).parameters)
+    for key in rest.keys() - known:
+        raise unknown_name(f"setting of {name}", key, known)
+    return _call(name, factory, arguments | rest)
+
+
+def _call(name: str, factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    try:
+        return factory(**arguments)
+    except OSError as error:  # gymnax's MNISTBandit, for one, downloads its data when made
+        raise JaxrlError(
+            f"{name} could not be made, because it reads a file or the network: {error}."
+        ) from error
+
+
+def _setting(name: str, key: str, value: Any, default: Any) -> Any:
+    """A parameter's new value, of the default's kind."""
+    if isinstance(value, jax.core.Tracer) or not isinstance(default, int | float | np.generic):
+        if not isinstance(default, np.ndarray | jax.Array):
+            return value
+        changed = jnp.asarray(value, default.dtype)
+        if changed.shape != default.shape:
+            raise ConfigError(
+                f"{key}={value!r} of {name} has shape {changed.shape}, needed is {default.shape}."
+            )
+        return changed
+    whole = isinstance(default, int | np.integer)
+    is_number = np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf"
+    if not is_number or (whole and value != int(value)):
+        needed = "a whole number" if whole else "a number"
+        raise ConfigError(f"{key}={value!r} of {name}: needed is {needed}, such as {default!r}.")
+    if key == "max_steps_in_episode" and value < 1:
+        raise ConfigError(f"max_steps_in_episode={value} of {name}: needed is at least 1.")
+    return value
 
 
 def _fields(params: EnvParams) -> set[str]:
@@ -293,7 +267,10 @@ def _gymnax() -> Any:
     try:
         import gymnax
     except ImportError as error:
-        raise missing_extra("gymnax", "gymnax", "an environment of gymnax's") from error
+        raise MissingExtraError(
+            "an environment of gymnax's needs the package 'gymnax', which is not installed: "
+            "pip install 'gymnax>=1.0.1,<2'"
+        ) from error
     version = importlib.metadata.version("gymnax")
     if int(version.split(".")[0]) < 1:
         raise EnvironmentContractError(

@@ -82,11 +82,12 @@ def normalize_advantage(advantage: Array, eps: float = 1e-8) -> Array:
     """Advantages of mean 0 and deviation 1. Equal ones become exactly 0, a single one too. `[N]`.
 
     The spread is tested, not only padded with `eps`: the mean of equal float32 numbers is not
-    always that number, and the difference over `eps` would be an advantage made of rounding.
+    always that number, and the difference over `eps` would be an advantage made of rounding. It is
+    tested against 0 and not for being positive, so that a NaN stays one and is found.
     """
     spread = advantage.max() - advantage.min()
     centred = advantage - advantage.mean()
-    return jnp.where(spread > 0, centred / (advantage.std() + eps), 0.0)
+    return jnp.where(spread == 0, 0.0, centred / (advantage.std() + eps))
 
 
 def explained_variance(value: Array, target: Array) -> Array:

@@ -151,6 +151,8 @@ def n_step_returns(
 
 def _goes_on(terminated: Array, truncated: Array) -> Array:
     """1 where the next row belongs to the same episode, else 0; float32."""
+    # Of an integer, ~ is the complement: flags that are not bool would give decays of -2.
+    chex.assert_type([terminated, truncated], bool)
     return (~(terminated | truncated)).astype(jnp.float32)
 
 

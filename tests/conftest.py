@@ -3,16 +3,21 @@
 import os
 from pathlib import Path
 
+# By the environment, so that the commands and notebooks that tests start inherit it.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".cache" / "jax")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
-import jax
+import hypothesis
 import pytest
 
-CACHE = Path(__file__).parent.parent / ".cache" / "jax"
-jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+# A first example compiles, which no deadline allows for; the same examples at every run.
+hypothesis.settings.register_profile("jaxrl", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("jaxrl")
 
 
 @pytest.fixture(scope="session")

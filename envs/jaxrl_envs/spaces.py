@@ -9,6 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 
+def _traced(*bounds: Any) -> bool:
+    """Whether bounds depend on traced parameters, and have no values to look at yet."""
+    return any(isinstance(bound, jax.core.Tracer) for bound in bounds)
+
+
 class Discrete:
     """The integers `0 … n - 1`."""
 
@@ -46,9 +51,7 @@ class Box:
         """
         # numpy, not jax: a space is a description, and must not wake the device.
         self.shape = tuple(np.broadcast_shapes(np.shape(low), np.shape(high), shape or ()))
-        # Bounds that depend on traced parameters have no values to compare yet.
-        traced = isinstance(low, jax.core.Tracer) or isinstance(high, jax.core.Tracer)
-        if not traced and np.any(np.asarray(low) > np.asarray(high)):
+        if not _traced(low, high) and np.any(np.asarray(low) > np.asarray(high)):
             raise ValueError(f"low={low} lies above high={high}.")
         self.low, self.high, self.dtype = low, high, dtype
 
@@ -59,13 +62,13 @@ class Box:
         unbounded. Integers must fit int32.
         """
         if jnp.issubdtype(self.dtype, jnp.integer):
-            low, high = np.asarray(self.low, np.int32), np.asarray(self.high, np.int32)
-            # The upper bound is inside, and one more than it may not fit the type.
-            return (low + jax.random.randint(key, self.shape, 0, high - low + 1)).astype(self.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            span = np.asarray(self.high, np.float32) - np.asarray(self.low, np.float32)
-        if not np.isfinite(span).all():
-            raise ValueError(f"{self} is unbounded: there is no uniform sample of it.")
+            low, high = jnp.asarray(self.low, jnp.int32), jnp.asarray(self.high, jnp.int32)
+            return jax.random.randint(key, self.shape, low, high + 1).astype(self.dtype)
+        if not _traced(self.low, self.high):
+            with np.errstate(over="ignore", invalid="ignore"):
+                span = np.asarray(self.high, np.float32) - np.asarray(self.low, np.float32)
+            if not np.isfinite(span).all():
+                raise ValueError(f"{self} is unbounded: there is no uniform sample of it.")
         return jax.random.uniform(key, self.shape, self.dtype, self.low, self.high)
 
     def contains(self, x: Any) -> jax.Array:

@@ -67,6 +67,8 @@ class Checkpointer:
         shapes = {name: [list(x.shape), str(x.dtype)] for name, x in leaves.items()}
         write_json(self.folder / _LEAVES, shapes)
         self._orbax.save(self.folder / str(update), leaves, force=True)
+        for cut_off in self.folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(cut_off)  # left by a process that was killed while saving
         if metric is not None and not np.isnan(metric) and metric >= self._best_metric():
             write_json(self.folder / _BEST, {"update": update, "metric": float(metric)})
         kept = {*self.updates()[-self.keep_last :], self.best()}
@@ -114,7 +116,8 @@ def save_policy(folder: str | Path, state: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     policy = PolicyState(state.params, state.obs_stats)
     save_file(
-        {name: np.ascontiguousarray(leaf) for name, leaf in _named_leaves(policy)},
+        # Not `ascontiguousarray`, which makes a row of a scalar.
+        {name: np.array(leaf, order="C") for name, leaf in _named_leaves(policy)},
         folder / "policy.safetensors",
     )
 

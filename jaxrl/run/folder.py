@@ -6,7 +6,7 @@
 `metrics.jsonl`     one line a log point, a list over seeds for each metric; null is "nothing"
 `result.json`       the outcome: evaluation with interval, steps to threshold, time, memory
 `checkpoints/`      whole train states; what `--resume` goes on from
-`policy/`           parameters of the trained policies, as safetensors
+`policy/`           the trained policies as safetensors, and the config they belong to
 `curve.png`         evaluation return against steps
 `rollout.gif`       one episode of the first seed's policy
 ==================  ==========================================================================
@@ -34,6 +34,9 @@ from jaxrl.types import PyTree
 
 FORMAT = 1
 """Version of the folder's layout; one of another version is refused."""
+
+NOT_FINITE = ("inf", "-inf", "nan")
+"""How a setting that is no finite number, such as `max_grad_norm=inf`, stands in `config.json`."""
 
 
 class RunRecord(NamedTuple):
@@ -125,6 +128,7 @@ class RunFolder:
     def on_end(self, result: TrainResult) -> None:
         """Writes the outcome, the policy, and the curve if matplotlib is there."""
         save_policy(self.path / "policy", result.state)
+        write_json(self.path / "policy" / "config.json", describe_run(result.info))
         write_json(self.path / "result.json", summarize_result(result))
         from jaxrl.run.plots import plot
 
@@ -135,14 +139,27 @@ class RunFolder:
 
 
 def default_run_path(env: str, algorithm: str, root: str | Path = "runs") -> Path:
-    """`ROOT/ENV/ALGORITHM/TIME`, not there yet."""
+    """`ROOT/ENV/ALGORITHM/TIME`, made just now and empty.
+
+    It is made here because runs started in the same second, each in its own process, would
+    otherwise all be given the same folder.
+    """
     parent = Path(root) / env.replace(":", "-") / algorithm
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     path, n = parent / stamp, 1
-    while path.exists():
+    while not _made(path):
         n += 1
         path = parent / f"{stamp}-{n}"
     return path
+
+
+def _made(path: Path) -> bool:
+    """Makes the folder; False if it was there."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 def describe_run(info: RunInfo) -> dict[str, Any]:
@@ -217,12 +234,20 @@ def read_run(path: str | Path) -> RunRecord:
             f"{path} is not a run folder (no config.json in it): give one that `jaxrl train` "
             "wrote, such as runs/ENV/ALGORITHM/TIME."
         )
-    config = json.loads(file.read_text())
+    try:
+        config = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise RunFolderError(
+            f"{file} is not JSON ({error}), so {path} is not a run folder: give one that "
+            "`jaxrl train` wrote, such as runs/ENV/ALGORITHM/TIME."
+        ) from error
     if config.get("format") != FORMAT:
         raise RunFolderError(
             f"{path} has format {config.get('format')}, this jaxrl reads {FORMAT}: use the "
             "version of jaxrl that wrote it (machine.json names it)."
         )
+    for part in ("config", "env_params"):
+        config[part] = _with_infinities(config[part])
     outcome = path / "result.json"
     result = json.loads(outcome.read_text()) if outcome.exists() else None
     return RunRecord(path, config, _read_metrics(path), result)
@@ -230,7 +255,7 @@ def read_run(path: str | Path) -> RunRecord:
 
 def check_same_config(record: RunRecord, info: RunInfo) -> None:
     """Raises `RunFolderError` naming every setting that differs from the folder's."""
-    now, then = describe_run(info), record.config
+    now, then = describe_run(info), plain(record.config)
     differing = []
     for part in ("env", "algorithm", "reward", "total_steps", "seeds", "labels"):
         if now[part] != then[part]:
@@ -248,7 +273,10 @@ def check_same_config(record: RunRecord, info: RunInfo) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A config or parameters as JSON has them: numbers, texts, lists, dicts."""
+    """A config or parameters as JSON has them: numbers, texts, lists, dicts.
+
+    JSON has no infinity and no NaN: they become the texts of `NOT_FINITE`.
+    """
     if hasattr(value, "__dataclass_fields__"):
         return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, dict):
@@ -256,10 +284,21 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
-        return np.asarray(value).tolist()
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
     return repr(value)
+
+
+def _with_infinities(value: Any) -> Any:
+    """What `plain` wrote, with the texts of `NOT_FINITE` as numbers again."""
+    if isinstance(value, dict):
+        return {key: _with_infinities(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_infinities(item) for item in value]
+    return float(value) if isinstance(value, str) and value in NOT_FINITE else value
 
 
 def _line(point: LogPoint) -> str:

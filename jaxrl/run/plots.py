@@ -2,11 +2,12 @@
 
 With ten seeds or more, the line is the interquartile mean and the band its 95 % bootstrap
 interval; with fewer, every seed is a thin line and their mean a thick one, because an interval of
-a handful would promise more than it knows.
+a handful would promise more than it knows. The combinations of a sweep are curves of their own.
 """
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 from jaxrl.errors import ConfigError, missing_extra
 from jaxrl.records import LogPoint, TrainResult
 from jaxrl.run.folder import RunRecord, read_run
+from jaxrl.run.notebook import display_image, in_notebook
 from jaxrl.stats import iqm, stratified_bootstrap_ci
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def plot(*runs: TrainResult | RunRecord | str | Path, path: str | Path | None = 
 
     Args:
         *runs: results of `train`, or run folders.
-        path: where to save it, by suffix; None only returns it (a notebook shows it).
+        path: where to save it, by suffix; None only returns it, and shows it in a notebook.
 
     Returns:
         The matplotlib figure.
@@ -55,7 +57,7 @@ def plot(*runs: TrainResult | RunRecord | str | Path, path: str | Path | None = 
         from matplotlib.figure import Figure  # not pyplot: no global state, no display needed
     except ImportError as error:
         raise missing_extra("matplotlib", "plot", "plotting") from error
-    curves = [_curve(run) for run in runs]
+    curves = _told_apart([curve for run in runs for curve in _curves(run)])
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for i, curve in enumerate(curves):
@@ -69,40 +71,60 @@ def plot(*runs: TrainResult | RunRecord | str | Path, path: str | Path | None = 
     axes.legend(frameon=False)
     if path is not None:
         figure.savefig(path, dpi=150)
+    elif in_notebook():
+        # Without pyplot, a notebook would print the figure's address.
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=100)
+        display_image(png.getvalue())
     return figure
 
 
 def _draw(axes: Any, curve: Curve, color: str, *, alone: bool) -> None:
     seeds = curve.values.shape[1]
     name = "" if alone else f"{curve.label}: "
+    marker = "o" if len(curve.steps) == 1 else None  # a line of one point cannot be seen
     if seeds >= BAND_FROM:
         rng = np.random.default_rng(0)
         middle = [iqm(row) for row in curve.values]
         band = [stratified_bootstrap_ci(row, rng=rng, reps=500) for row in curve.values]
         low, high = np.transpose(band)
         axes.fill_between(curve.steps, low, high, color=color, alpha=0.25, linewidth=0)
-        axes.plot(
-            curve.steps, middle, color=color, label=f"{name}IQM of {seeds} seeds, 95 % interval"
-        )
+        label = f"{name}IQM of {seeds} seeds, 95 % interval"
+        axes.plot(curve.steps, middle, color=color, label=label, marker=marker)
+        if marker:
+            axes.vlines(curve.steps, low, high, color=color, alpha=0.5)
         return
     if seeds > 1:
-        axes.plot(curve.steps, curve.values, color=color, alpha=0.35, linewidth=1)
+        thin = {"color": color, "alpha": 0.35, "linewidth": 1, "marker": marker}
+        axes.plot(curve.steps, curve.values, **thin)
     text = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
-    axes.plot(curve.steps, curve.values.mean(axis=1), color=color, linewidth=2, label=name + text)
+    mean = curve.values.mean(axis=1)
+    axes.plot(curve.steps, mean, color=color, linewidth=2, label=name + text, marker=marker)
 
 
-def _curve(run: TrainResult | RunRecord | str | Path) -> Curve:
+def _told_apart(curves: list[Curve]) -> list[Curve]:
+    """Numbers the labels that several curves have."""
+    labels = [curve.label for curve in curves]
+    return [
+        curve._replace(label=f"{curve.label} #{labels[: i + 1].count(curve.label)}")
+        if labels.count(curve.label) > 1
+        else curve
+        for i, curve in enumerate(curves)
+    ]
+
+
+def _curves(run: TrainResult | RunRecord | str | Path) -> list[Curve]:
     """What to draw of a run: evaluations, or where there were none, training episodes."""
     if isinstance(run, (str, Path)):
         run = read_run(run)
     if isinstance(run, TrainResult):
         env, algorithm, history = run.info.env_name, run.info.algorithm.name, run.history
         greedy = run.info.settings.get("eval_greedy", True)
-        label = algorithm
+        label, lanes = algorithm, list(run.info.labels)
     else:
         env, algorithm, history = run.config["env"], run.config["algorithm"], run.history
         greedy = run.config["settings"].get("eval_greedy", True)
-        label = f"{algorithm} ({run.path.name})"
+        label, lanes = f"{algorithm} ({run.path.name})", run.config["labels"]
     kind = "greedy" if greedy else "sampled"
     for metric, quantity in (
         ("eval/return", f"evaluation return ({kind} policy)"),
@@ -110,8 +132,18 @@ def _curve(run: TrainResult | RunRecord | str | Path) -> Curve:
     ):
         steps, values = _points(history, metric)
         if steps.size:
-            return Curve(label, f"{env}, {algorithm}", quantity, steps, values)
+            whole = Curve(label, f"{env}, {algorithm}", quantity, steps, values)
+            return _by_combination(whole, lanes) if lanes else [whole]
     raise ConfigError(f"the run of {algorithm} on {env} has no finished episode to draw yet.")
+
+
+def _by_combination(curve: Curve, lanes: list[dict[str, Any]]) -> list[Curve]:
+    """The lanes of a sweep, one curve for each combination of settings over its seeds."""
+    names = [", ".join(f"{key}={value}" for key, value in lane.items()) for lane in lanes]
+    return [
+        curve._replace(label=name, values=curve.values[:, [other == name for other in names]])
+        for name in dict.fromkeys(names)
+    ]
 
 
 def _points(history: list[LogPoint], metric: str) -> tuple[np.ndarray, np.ndarray]:

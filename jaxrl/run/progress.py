@@ -25,10 +25,11 @@ class Progress:
         self.console = console or Console(highlight=False)
         self._live: Live | None = None
         self._evaluated = float("nan")
+        self._first: tuple[int, float] | None = None
 
     def on_start(self, info: RunInfo) -> None:
         """Says what runs, and what compiling took."""
-        self.info, self._began, self._printed = info, time.perf_counter(), -1
+        self.info, self._first, self._printed = info, None, -1
         seeds = len(info.seeds)
         self.console.print(
             f"{info.algorithm.name} on {info.env_name}: {seeds} seed{'s' * (seeds > 1)}, "
@@ -40,6 +41,8 @@ class Progress:
 
     def on_log(self, point: LogPoint) -> None:
         """Renews the line."""
+        if self._first is None:
+            self._first = (point.step, time.perf_counter())
         if point.evaluation is not None:
             self._evaluated = float(point.evaluation.per_seed.mean())
         if self._live is not None:
@@ -65,7 +68,6 @@ class Progress:
 
     def _line(self, point: LogPoint) -> str:
         share = point.step / self.info.total_steps
-        left = (time.perf_counter() - self._began) * (1 / share - 1)
         trained = point.metrics.get("episode/return", np.array([np.nan]))
         return "  ".join(
             [
@@ -74,9 +76,18 @@ class Progress:
                 f"return {_number(np.nanmean(trained) if np.isfinite(trained).any() else np.nan)}",
                 f"eval {_number(self._evaluated)}",
                 f"{point.timing['time/steps_per_second']:>10,.0f} steps/s",
-                f"{left:4.0f} s left",
+                f"{self._seconds_left(point):4.0f} s left",
             ]
         )
+
+    def _seconds_left(self, point: LogPoint) -> float:
+        """At the pace since the first point: where a resumed run began is not told."""
+        assert self._first is not None
+        step, when = self._first
+        steps_left = self.info.total_steps - point.step
+        if point.step == step:  # nothing to compare with yet, but how fast it trained
+            return steps_left * len(self.info.seeds) / point.timing["time/steps_per_second"]
+        return steps_left * (time.perf_counter() - when) / (point.step - step)
 
 
 def _number(x: Any) -> str:

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.environment import supports_render
-from jaxrl.errors import ConfigError, JaxrlError, missing_extra
+from jaxrl.errors import ConfigError, JaxrlError, check_range, missing_extra
 from jaxrl.evaluation import evaluation_steps
 from jaxrl.records import TrainResult
+from jaxrl.run.notebook import display_image, in_notebook
 from jaxrl.types import Algorithm, EnvParams, Key, PyTree
 
 FRAMES_AT_ONCE = 64
@@ -50,7 +51,9 @@ def rollout_frames(
 
     Raises:
         JaxrlError: the environment has no `render`.
+        ConfigError: no frames asked for.
     """
+    check_range("max_frames", max_frames, 1)
     env = algorithm.env
     if not supports_render(env):
         raise JaxrlError(
@@ -83,7 +86,7 @@ def rollout_frames(
     states, count = jax.jit(play)(state, jax.random.key(seed))
     every = max(1, math.ceil(int(count) / max_frames))
     rows = np.arange(0, int(count), every)
-    # The draw is compiled for one size of batch; the last rows are repeated to fill it.
+    # The draw is compiled for one size of batch; rows are repeated to fill the last one.
     rows_padded = np.resize(rows, math.ceil(len(rows) / FRAMES_AT_ONCE) * FRAMES_AT_ONCE)
     draw = jax.jit(
         jax.vmap(lambda s: env.render(s, env_params, height=height, width=width)),
@@ -99,10 +102,11 @@ def write_video(frames: np.ndarray, path: str | Path, fps: float = 50.0) -> Path
     A GIF counts in hundredths of a second, so that 50 frames a second is the most it can do.
 
     Raises:
-        ConfigError: another suffix, or no frames.
+        ConfigError: another suffix, no frames, or none a second.
         MissingExtraError: Pillow or imageio is not installed.
     """
     path = Path(path)
+    check_range("fps", fps, 0, open_low=True)
     if len(frames) == 0:
         raise ConfigError("no frames to write.")
     if path.suffix not in (".gif", ".mp4"):
@@ -115,7 +119,7 @@ def write_video(frames: np.ndarray, path: str | Path, fps: float = 50.0) -> Path
     return path
 
 
-def show(result: TrainResult, path: str | Path | None = None) -> Any:
+def show(result: TrainResult, path: str | Path | None = None) -> Path | None:
     """Shows an episode of the first seed's policy.
 
     Args:
@@ -123,8 +127,8 @@ def show(result: TrainResult, path: str | Path | None = None) -> Any:
         path: where to write the film; default a new temporary file.
 
     Returns:
-        An `IPython.display.Image` in a notebook (which shows it), else the file's path, which is
-        also printed.
+        The file's path, which is also printed; in a notebook None, because it has shown the film
+        and would show whatever is returned as well.
     """
     state = jax.tree.map(lambda x: x[0], result.state)
     frames = rollout_frames(
@@ -133,12 +137,9 @@ def show(result: TrainResult, path: str | Path | None = None) -> Any:
     if path is None:
         path = Path(tempfile.mkdtemp(prefix="jaxrl-")) / "rollout.gif"
     written = write_video(frames, path)
-    if _in_notebook():
-        from IPython.display import Image, display
-
-        image = Image(filename=str(written))
-        display(image)
-        return image
+    if in_notebook() and written.suffix == ".gif":
+        display_image(written.read_bytes())
+        return None
     print(f"an episode of the policy: {written}")
     return written
 
@@ -164,12 +165,3 @@ def _write_mp4(frames: np.ndarray, path: Path, fps: float) -> None:
     with imageio.get_writer(path, fps=fps, codec="libx264", macro_block_size=2) as writer:
         for frame in even:
             writer.append_data(frame)
-
-
-def _in_notebook() -> bool:
-    """Whether this is a Jupyter kernel, which can show pictures."""
-    try:
-        from IPython.core.getipython import get_ipython
-    except ImportError:
-        return False
-    return type(get_ipython()).__name__ == "ZMQInteractiveShell"
