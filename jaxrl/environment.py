@@ -177,7 +177,7 @@ def _factory(name: str) -> Callable[..., Any]:
     raise unknown_name(
         "environment",
         name,
-        [*ours, *gymnax_names()],
+        {*ours, *gymnax_names()},
         hint="`jaxrl envs` lists them; `jaxrl.register(name, factory)` adds one.",
     )
 
@@ -249,12 +249,12 @@ def _setting(name: str, key: str, value: Any, default: Any) -> Any:
         return changed
     whole = isinstance(default, int | np.integer)
     is_number = np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf"
-    if not is_number or (whole and value != int(value)):
+    if not is_number or (whole and value % 1 != 0):  # also of an infinite one
         needed = "a whole number" if whole else "a number"
         raise ConfigError(f"{key}={value!r} of {name}: needed is {needed}, such as {default!r}.")
     if key == "max_steps_in_episode" and value < 1:
         raise ConfigError(f"max_steps_in_episode={value} of {name}: needed is at least 1.")
-    return value
+    return type(default)(value) if whole else value
 
 
 def _fields(params: EnvParams) -> set[str]:

@@ -19,13 +19,15 @@ class Preset(NamedTuple):
         config: the algorithm's config.
         total_steps: environment steps per seed.
         threshold: the evaluation return that counts as solved.
-        target: how many of ten seeds are to reach the threshold, or their mean if None.
+        seeds: how many seeds it is measured with.
+        target: what is asked of them.
         reached: what was measured.
     """
 
     config: Any
     total_steps: int
     threshold: float
+    seeds: int
     target: str
     reached: str
 
@@ -46,6 +48,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         total_steps=100_000,
         threshold=475.0,
+        seeds=10,
         target="475 in 9 of 10 seeds",
         reached="",
     ),
@@ -62,6 +65,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         total_steps=200_000,
         threshold=-100.0,
+        seeds=10,
         target="-100 in 9 of 10 seeds",
         reached="",
     ),
@@ -78,6 +82,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         total_steps=200_000,
         threshold=-250.0,
+        seeds=10,
         target="-250 in 8 of 10 seeds",
         reached="",
     ),
@@ -95,6 +100,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         total_steps=1_000_000,
         threshold=15.0,
+        seeds=3,
         target="mean of 3 seeds of at least 15",
         reached="",
     ),

@@ -36,7 +36,9 @@ def test_gradient_at_the_old_policy_is_the_policy_gradient(collected):
 
     def plain(params):
         policy = parts.network.policy(params, batch.obs)
-        return -objectives.policy_gradient(policy.log_prob(batch.raw_action), batch.advantage).mean()
+        return -objectives.policy_gradient(
+            policy.log_prob(batch.raw_action), batch.advantage
+        ).mean()
 
     ours = jax.grad(lambda p: module.loss_fn(p, batch, parts, config)[0])(state.params)
     jax.tree.map(

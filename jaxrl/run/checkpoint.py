@@ -66,7 +66,9 @@ class Checkpointer:
         leaves = {name: np.asarray(_bits(leaf)) for name, leaf in _named_leaves(state)}
         shapes = {name: [list(x.shape), str(x.dtype)] for name, x in leaves.items()}
         write_json(self.folder / _LEAVES, shapes)
-        self._orbax.save(self.folder / str(update), leaves, force=True)
+        # orbax refuses arrays without elements; their shape is all there is to know of them.
+        full = {name: leaf for name, leaf in leaves.items() if leaf.size}
+        self._orbax.save(self.folder / str(update), full, force=True)
         for cut_off in self.folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(cut_off)  # left by a process that was killed while saving
         if metric is not None and not np.isnan(metric) and metric >= self._best_metric():
@@ -98,9 +100,15 @@ class Checkpointer:
         saved = json.loads((self.folder / _LEAVES).read_text())
         names = {name for name, _ in named}
         _check_leaves({k: v for k, v in saved.items() if not partial or k in names}, named)
-        as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in saved}
+        full = [name for name, (shape, _) in saved.items() if 0 not in shape]
+        as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in full}
         leaves = self._orbax.restore(self.folder / str(update), restore_args=as_numpy)
-        restored = [_from_bits(leaves[name], leaf) for name, leaf in named]
+        restored = [
+            _from_bits(leaves[name], leaf)
+            if name in leaves
+            else jax.numpy.zeros(leaf.shape, leaf.dtype)
+            for name, leaf in named
+        ]
         return jax.tree.unflatten(jax.tree.structure(like), restored)
 
     def _best_metric(self) -> float:
@@ -147,7 +155,7 @@ def _named_leaves(tree: PyTree) -> list[tuple[str, Any]]:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _bits(leaf: Any) -> Any:
@@ -157,7 +165,9 @@ def _bits(leaf: Any) -> Any:
 
 def _from_bits(bits: np.ndarray, like: Any) -> Any:
     if _is_key(like):
-        return jax.random.wrap_key_data(bits, impl=jax.random.key_impl(like))
+        # An abstract key does not tell its implementation: then it is jax's default one.
+        impl = jax.random.key_impl(like) if isinstance(like, jax.Array) else None
+        return jax.random.wrap_key_data(bits, impl=impl)
     return jax.numpy.asarray(bits)
 
 

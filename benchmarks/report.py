@@ -1,0 +1,94 @@
+"""Makes the tables of `benchmarks/README.md` from the lines in `benchmarks/results/`."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+START, END = "<!-- {}: start -->", "<!-- {}: end -->"
+
+
+def write_report() -> None:
+    """Rewrites every table; text between them stays."""
+    path = HERE / "README.md"
+    text = path.read_text()
+    for name, table in (("throughput", throughput), ("presets", presets)):
+        rows = _lines(HERE / "results" / f"{name}.jsonl")
+        before, _, rest = text.partition(START.format(name))
+        _, _, after = rest.partition(END.format(name))
+        body = table(rows) if rows else "Not measured yet."
+        text = f"{before}{START.format(name)}\n{body}\n{END.format(name)}{after}"
+    path.write_text(text)
+
+
+def throughput(rows: list[dict[str, Any]]) -> str:
+    """The last run: medians over processes, and the ratio to PureJaxRL where it took part."""
+    last = [row for row in rows if row["run"] == rows[-1]["run"]]
+    names = list(dict.fromkeys(row["contestant"] for row in last))
+    lines = [
+        _about(last[0]),
+        "",
+        "| environments | contestant | steps/s | times PureJaxRL | compile s | peak MB "
+        "| return at the end |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for size in sorted({row["num_envs"] for row in last}):
+        speed = {name: _median(last, name, size, "steps_per_second") for name in names}
+        for name in names:
+            peer = speed.get("purejaxrl")
+            ratio = f"{speed[name] / peer:.2f}" if peer else "–"
+            lines.append(
+                f"| {size} | {name} | {speed[name]:,.0f} | {ratio} "
+                f"| {_median(last, name, size, 'compile_seconds'):.1f} "
+                f"| {_median(last, name, size, 'peak_memory_bytes') / 1e6:,.0f} "
+                f"| {_median(last, name, size, 'last_return'):.0f} |"
+            )
+    return "\n".join(lines)
+
+
+def presets(rows: list[dict[str, Any]]) -> str:
+    """The last measurement of every preset."""
+    last = {(row["algorithm"], row["env"]): row for row in rows}
+    lines = [
+        _about(rows[-1]),
+        "",
+        "| algorithm | environment | steps | seeds | at the threshold | IQM [95 % interval] "
+        "| lowest seed | train s |",
+        "| --- | --- | ---: | ---: | --- | --- | ---: | ---: |",
+    ]
+    for (algorithm, env), row in last.items():
+        low, high = row["ci95"]
+        lines.append(
+            f"| {algorithm} | {env} | {row['total_steps']:,} | {len(row['per_seed'])} "
+            f"| {row['at_threshold']} of {len(row['per_seed'])} ≥ {row['threshold']:g} "
+            f"| {row['iqm']:.1f} [{low:.1f}, {high:.1f}] | {min(row['per_seed']):.1f} "
+            f"| {row['train_seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _median(rows: list[dict[str, Any]], name: str, size: int, field: str) -> float:
+    values = [row[field] for row in rows if row["contestant"] == name and row["num_envs"] == size]
+    return statistics.median(
+        statistics.median(value) if isinstance(value, list) else value for value in values
+    )
+
+
+def _about(row: dict[str, Any]) -> str:
+    machine = row["machine"]
+    return (
+        f"Measured {row['date']} at `{row['commit']}`: {machine['processor']}, "
+        f"{machine['cores']} cores, jax {machine['versions']['jax']} on "
+        f"{', '.join(machine['devices'])}."
+    )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+if __name__ == "__main__":
+    write_report()

@@ -1,0 +1,90 @@
+"""Drawing: shapes cover the area they have, and scenes are one loop without gathers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrl_envs import draw
+from jaxrl_envs.cartpole import CartPole
+
+AT = draw.canvas(40, 60)
+
+
+def area(distance):
+    return float(draw.coverage(distance).sum())
+
+
+def test_row_zero_is_the_top_and_y_points_up():
+    cover = draw.coverage(draw.rectangle(AT, 0.0, 0.0, 60.0, 3.0))
+    np.testing.assert_array_equal(cover[:, 7], [0] * 37 + [1] * 3)
+    cover = draw.coverage(draw.rectangle(AT, 5.0, 0.0, 6.0, 40.0))
+    np.testing.assert_array_equal(np.flatnonzero(cover[0]), [5])
+
+
+def test_a_straddled_pixel_is_covered_by_its_share():
+    cover = draw.coverage(draw.rectangle(AT, 10.25, 10.0, 20.0, 20.0))
+    assert float(cover[25, 10]) == 0.75 and float(cover[25, 11]) == 1.0
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, 1.0, 2.5, -0.7])
+def test_a_turned_polygon_keeps_its_area(angle):
+    corners = draw.rotate(draw.box(-8, -4, 8, 4), angle) + jnp.array([30.3, 20.6])
+    assert area(draw.polygon(AT, corners)) == pytest.approx(16 * 8, rel=0.01)
+
+
+def test_a_triangle_covers_half_its_box():
+    corners = jnp.array([(10.0, 10.0), (40.0, 10.0), (10.0, 30.0)])
+    assert area(draw.polygon(AT, corners)) == pytest.approx(300, rel=0.01)
+
+
+def test_disc_and_capsule_have_the_areas_of_geometry():
+    assert area(draw.disc(AT, (30.2, 20.7), 9.0)) == pytest.approx(np.pi * 81, rel=0.01)
+    line = draw.capsule(AT, (15.0, 12.0), (35.0, 27.0), 3.0)
+    assert area(line) == pytest.approx(25 * 6 + np.pi * 9, rel=0.01)
+    # Of no length it is a disc, and of no NaN.
+    dot = draw.capsule(AT, (30.0, 20.0), (30.0, 20.0), 3.0)
+    np.testing.assert_allclose(dot, draw.disc(AT, (30.0, 20.0), 3.0), atol=1e-5)
+
+
+def test_grow_adds_to_every_side():
+    shape = draw.rectangle(AT, 10.0, 10.0, 20.0, 15.0)
+    assert area(draw.grow(shape, 1.0)) == pytest.approx(12 * 7)
+
+
+@pytest.mark.parametrize("width", [0.25, 1.0, 2.0])
+def test_an_outline_is_as_dark_as_its_width(width):
+    cover = draw.outline(AT.y - 20.5, width)
+    assert float(cover.sum()) == pytest.approx(width)
+
+
+def test_paint_mixes_by_cover_and_alpha():
+    image = draw.background(AT, (255, 255, 255))
+    cover = jnp.zeros((40, 60)).at[3, 4].set(0.5)
+    mixed = draw.paint(image, cover, (55, 155, 255))
+    np.testing.assert_allclose(mixed[3, 4], [155, 205, 255])
+    np.testing.assert_allclose(draw.paint(image, cover, (55, 155, 255), 0.5)[3, 4], [205, 230, 255])
+    assert float(mixed.sum()) == float(image.sum()) - 150
+
+
+def test_rotation_is_counter_clockwise():
+    turned = draw.rotate(jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.pi / 2)
+    np.testing.assert_allclose(turned, [[0, 1], [-2, 0]], atol=1e-6)
+
+
+def test_to_uint8_rounds_and_clips():
+    pixels = draw.to_uint8(jnp.array([-3.0, 0.4, 0.6, 254.6, 300.0]))
+    assert pixels.dtype == jnp.uint8 and pixels.tolist() == [0, 0, 1, 255, 255]
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 60), (60, 8)])
+def test_a_canvas_too_small_is_refused(height, width):
+    with pytest.raises(ValueError, match=f"height={height}, width={width}.*at least 16"):
+        draw.canvas(height, width)
+
+
+def test_no_pixel_is_gathered():
+    env = CartPole()
+    _, state = env.reset_env(jax.random.key(0), env.default_params)
+    program = jax.make_jaxpr(lambda s: env.render(s, env.default_params))(state)
+    assert "polygon" not in str(program) and "gather" not in str(program)
