@@ -1,9 +1,9 @@
 """Environment steps per second of PPO on CartPole-v1, ours beside the peers', in one run.
 
-Each contestant runs in a process and a virtual environment of its own, which this script makes under
-`.cache/benchmarks`, with the same settings: 128 steps, 4 epochs of 4 minibatches, two 64-64 tanh
-networks, annealed Adam. Contestants take turns, so that a noisy machine is noisy for all; what
-counts are medians, and ratios within one run. Compiling is told apart.
+Each contestant runs in a process and a virtual environment of its own, which this script makes
+under `.cache/benchmarks`, with the same settings: 128 steps, 4 epochs of 4 minibatches, two 64-64
+tanh networks, annealed Adam. Contestants take turns, so that a noisy machine is noisy for all;
+what counts are medians, and ratios within one run. Compiling is told apart.
 
     python benchmarks/throughput.py                               ours and rejax
     python benchmarks/throughput.py --peers rejax sb3 --purejaxrl CHECKOUT

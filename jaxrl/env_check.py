@@ -190,52 +190,45 @@ def _check_reset_batch(env: Any, params: EnvParams, obs: PyTree, state: PyTree) 
 def _check_by_playing(env: Any, params: EnvParams) -> None:
     """Plays random actions, and compares two runs and compiled with uncompiled steps."""
     name = type(env).__name__
-    first, second = _play(env, params), _play(env, params)
-    if not _all_equal(first, second):
+    play = jax.jit(lambda key: _play(env, params, key))
+    first, second = play(jax.random.key(0)), play(jax.random.key(0))
+    for what, values in (("an observation", first.next_obs), ("a reward", first.reward)):
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(values)):
+            raise EnvironmentContractError(f"{name} gives {what} that is not finite.")
+    if not jax.tree.all(jax.tree.map(np.array_equal, first, second)):
         raise EnvironmentContractError(
             f"{name} gives different steps for the same key: draw its randomness from the key "
-            "alone, not from Python's or numpy's generators."
+            "alone, not in a callback."
         )
-    for what, values in (("observation", first.next_obs), ("reward", first.reward)):
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(values)):
-            raise EnvironmentContractError(f"{name} gives a {what} that is not finite.")
     _check_inside(name, first.next_obs, env.observation_space(params))
 
     key_reset, key_action, key_step = jax.random.split(jax.random.key(1), 3)
-    _, state = env.reset_env(key_reset, params)
+    state = jax.tree.map(jnp.asarray, env.reset_env(key_reset, params)[1])
     action = env.action_space(params).sample(key_action)
     plain = env.step_env(key_step, state, action, params)[:4]
     compiled = jax.jit(env.step_env)(key_step, state, action, params)[:4]
     if not jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, 1e-4, 1e-5), plain, compiled)):
         raise EnvironmentContractError(
             f"{name}.step_env gives other values compiled than uncompiled: it depends on "
-            "something besides its arguments."
+            "something besides its arguments. Draw its randomness from the key alone, not from "
+            "Python's or numpy's generators."
         )
 
 
-def _play(env: Any, params: EnvParams) -> Transition:
-    """Random steps of a few lanes, `[T, B, ...]`, traced anew at each call."""
+def _play(env: Any, params: EnvParams, key: jax.Array) -> Transition:
+    """Random steps of a few lanes, `[T, B, ...]`."""
     venv = vector.vectorize(env, DEEP_ENVS)
     sample = jax.vmap(env.action_space(params).sample)
-
-    def play(key: jax.Array) -> Transition:
-        key_reset, key_steps = jax.random.split(key)
-        state = venv.reset(key_reset, params)
-        return vector.rollout(
-            venv,
-            params,
-            state,
-            lambda key: sample(jax.random.split(key, DEEP_ENVS)),
-            lambda obs, action: (action, ()),
-            key_steps,
-            DEEP_STEPS,
-        )[1]
-
-    return jax.jit(play)(jax.random.key(0))
-
-
-def _all_equal(a: PyTree, b: PyTree) -> bool:
-    return bool(jax.tree.all(jax.tree.map(lambda x, y: jnp.array_equal(x, y), a, b)))
+    key_reset, key_steps = jax.random.split(key)
+    return vector.rollout(
+        venv,
+        params,
+        venv.reset(key_reset, params),
+        lambda key: sample(jax.random.split(key, DEEP_ENVS)),
+        lambda obs, action: (action, ()),
+        key_steps,
+        DEEP_STEPS,
+    )[1]
 
 
 def _check_inside(name: str, obs: PyTree, space: Any) -> None:

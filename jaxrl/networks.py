@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.linen.initializers import constant, orthogonal
+from flax.linen.initializers import constant
 
 from jaxrl import spaces
 from jaxrl.distributions import Distribution, from_outputs, head_size, noise_for
@@ -28,6 +28,32 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "elu": nn.elu,
 }
 TORSOS = ("auto", "mlp", "cnn")
+
+
+def orthogonal(gain: float) -> Callable[..., Array]:
+    """Initialiser of random matrices with orthogonal columns (or rows, if wider than tall).
+
+    Saxe et al. 2014, arXiv:1312.6120: `gain` times a uniformly random orthogonal matrix; kernels
+    of convolutions are matrices of their output channels. By Gram-Schmidt, each column twice over,
+    and not by LAPACK's QR as in flax: jaxlib's batched QR waits inside the thread pool that it
+    needs, so that two of them at once, as in `vmap(init)` over seeds, hang a machine of two cores.
+    """
+
+    def init(key: Key, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall, narrow = max(rows, columns), min(rows, columns)
+        start = jax.random.normal(key, (tall, narrow), dtype)
+
+        def add_column(k: Array, q: Array) -> Array:
+            column = start[:, k]
+            for _ in range(2):  # the second pass removes what rounding left of the first
+                column -= q @ (q.T @ column)
+            return q.at[:, k].set(column / jnp.linalg.norm(column))
+
+        q = jax.lax.fori_loop(0, narrow, add_column, jnp.zeros_like(start))
+        return gain * (q if rows >= columns else q.T).reshape(shape)
+
+    return init
 
 
 def _dense(features: int, gain: float) -> nn.Dense:

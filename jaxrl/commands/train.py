@@ -48,11 +48,11 @@ def main(argv: Sequence[str]) -> None:
     if earlier is not None:
         config = config_from(earlier.config["config"], config)
     config = _from_file(flags, config)
-    options, config = parse(f"jaxrl train {algorithm_name} {env_name}", flags, _defaults(), config)
+    options, config = parse(
+        f"jaxrl train {algorithm_name} {env_name}", flags, TrainOptions(), config
+    )
+    env, env_params = make_env(env_name, options.env_params or _env_params(earlier))
     settings = training_settings(options, known, earlier)
-    env, env_params = make_env(env_name, options.env_params)
-    if earlier is not None and not options.env_params:
-        env, env_params = make_env(env_name, _as_settings(earlier.config["env_params"]))
     algorithm = entry.build(env, config)
 
     enable_compilation_cache()
@@ -161,10 +161,6 @@ def outcome_line(summary: dict[str, Any]) -> str:
     )
 
 
-def _defaults() -> TrainOptions:
-    return TrainOptions()
-
-
 def _flag(flags: Sequence[str], name: str) -> str | None:
     """The value of a flag, looked for before the flags are parsed: defaults depend on it."""
     for i, flag in enumerate(flags):
@@ -196,5 +192,7 @@ def _from_file(flags: Sequence[str], config: Any) -> Any:
     return config_from(settings.get("config", settings), config)
 
 
-def _as_settings(params: dict[str, Any]) -> tuple[str, ...]:
+def _env_params(earlier: RunRecord | None) -> tuple[str, ...]:
+    """The environment's parameters of the run to go on with, as flags have them."""
+    params = earlier.config["env_params"] if earlier else {}
     return tuple(f"{name}={value}" for name, value in params.items())

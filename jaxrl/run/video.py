@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,8 @@ def _write_mp4(frames: np.ndarray, path: Path, fps: float) -> None:
         import imageio_ffmpeg  # noqa: F401  # imageio's own message does not name it
     except ImportError as error:
         raise missing_extra("imageio-ffmpeg", "video", "writing an MP4") from error
+    # Without this it forks to shield ffmpeg from Ctrl-C; a fork under jax's threads may hang.
+    os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
     # h264 wants even sides.
     even = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     with imageio.get_writer(path, fps=fps, codec="libx264", macro_block_size=2) as writer:

@@ -45,7 +45,7 @@ def test_step_starts_anew_after_a_termination_and_keeps_the_last_observation():
 
 def test_a_time_limit_truncates_and_does_not_terminate():
     env = Truncation()
-    obs, state, _, terminated, truncated, _ = walk(env, 10)
+    _, state, _, terminated, truncated, _ = walk(env, 10)
     assert truncated and not terminated
     assert int(state.time) == 0
     _, _, _, _, truncated, _ = walk(env, 9)

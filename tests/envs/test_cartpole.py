@@ -11,6 +11,7 @@ from jaxrl_envs.cartpole import CartPole, CartPoleState
 ENV = CartPole()
 PARAMS = ENV.default_params
 STEP = jax.jit(ENV.step_env)
+SMALL = jax.jit(lambda state: ENV.render(state, PARAMS, height=64, width=96))
 KEY = jax.random.key(0)
 
 
@@ -75,18 +76,19 @@ def push_right(obs):
 def test_whole_episodes_equal_gymnasiums(policy):
     theirs = gymnasium.make("CartPole-v1")
     obs, _ = theirs.reset(seed=4)
-    state, steps, ended = state_of(obs), 0, False
+    time, ended = 0, False
     while not ended:
-        action = policy(obs)
+        # Every step starts from Gymnasium's state: in 500 steps an upright pole magnifies the
+        # difference between float32 and float64 by more than 1e16.
+        start, action = state_of(obs, time), policy(obs)
         obs, reward, terminated, truncated, _ = theirs.step(action)
-        ours, state, our_reward, our_terminated, _ = STEP(KEY, state, action, PARAMS)
-        np.testing.assert_allclose(ours, obs, atol=2e-3)
+        ours, state, our_reward, our_terminated, _ = STEP(KEY, start, action, PARAMS)
+        np.testing.assert_allclose(ours, obs, rtol=1e-5, atol=1e-6)
         assert float(our_reward) == reward
         assert bool(our_terminated) == terminated
         assert bool(ENV.is_truncated(state, PARAMS)) == truncated
-        ended = terminated or truncated
-        steps += 1
-    assert steps == 500 if policy is balance else steps < 15
+        time, ended = int(state.time), terminated or truncated
+    assert time == 500 if policy is balance else time < 15
 
 
 def test_gymnax_takes_it_in_its_registry_and_wrappers():
@@ -182,16 +184,16 @@ def test_pictures_equal_gymnasiums(monkeypatch):
 
 @pytest.mark.parametrize(("theta", "side"), [(0.2, 1), (-0.2, -1)])
 def test_a_positive_tilt_is_drawn_to_the_right(theta, side):
-    frame = np.asarray(ENV.render(state_of((0, 0, theta, 0)), PARAMS, height=96, width=144))
-    top = np.flatnonzero((frame[:60] != 255).any(-1).any(0))
-    assert np.sign(top.mean() - 71.5) == side
+    frame = np.asarray(SMALL(state_of((0, 0, theta, 0))))
+    top = np.flatnonzero((frame[:40] != 255).any(-1).any(0))
+    assert np.sign(top.mean() - 47.5) == side
 
 
 def test_a_batch_of_pictures_equals_single_ones_and_shows_small_motions():
-    states = jax.tree.map(lambda *x: jnp.stack(x), *(state_of((x, 0, 0, 0)) for x in (0, 0.01, 1)))
-    frames = jax.vmap(lambda s: ENV.render(s, PARAMS, height=64, width=96))(states)
+    singles = [state_of((x, 0, 0, 0)) for x in (0, 0.01, 1)]
+    frames = jax.jit(jax.vmap(SMALL))(jax.tree.map(lambda *x: jnp.stack(x), *singles))
     assert frames.shape == (3, 64, 96, 3) and frames.dtype == jnp.uint8
-    for i in range(3):
-        single = ENV.render(jax.tree.map(lambda x: x[i], states), PARAMS, height=64, width=96)
-        np.testing.assert_array_equal(frames[i], single)
+    for frame, single in zip(frames.astype(int), singles, strict=True):
+        # Programs of different shapes may round a half differently.
+        assert np.abs(frame - SMALL(single).astype(int)).max() <= 1
     assert (frames[0] != frames[1]).any()

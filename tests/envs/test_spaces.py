@@ -29,7 +29,7 @@ def test_discrete_does_not_contain_fractions():
 
 
 def test_discrete_needs_an_element():
-    with pytest.raises(ValueError, match="n=0.*at least one element"):
+    with pytest.raises(ValueError, match=r"n=0.*at least one element"):
         Discrete(0)
 
 
@@ -60,7 +60,7 @@ def test_an_unbounded_box_is_not_sampled(high):
 
 
 def test_bounds_the_wrong_way_round():
-    with pytest.raises(ValueError, match="low=1.0 lies above high=-1.0"):
+    with pytest.raises(ValueError, match=r"low=1\.0 lies above high=-1\.0"):
         Box(1.0, -1.0)
 
 

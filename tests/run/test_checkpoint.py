@@ -35,7 +35,6 @@ def tree(fill=1.0):
             jnp.array([1.5, 3.0], jnp.bfloat16),
             None,
             jnp.zeros((0, 4)),
-            jax.random.key(1, impl="rbg"),
         ),
     }
 
@@ -61,6 +60,12 @@ def test_restores_every_bit(tmp_path, abstract):
     # A key that came back can be drawn from, and draws the same.
     draw = jax.vmap(lambda key: jax.random.normal(key, (2,)))
     np.testing.assert_array_equal(draw(saved["train"].key), draw(restored["train"].key))
+
+
+def test_restores_keys_of_another_kind(tmp_path):
+    saved = {"key": jax.random.key(1, impl="rbg")}
+    Checkpointer(tmp_path).save(1, saved)
+    assert_same_bits(saved, Checkpointer(tmp_path).restore(saved))
 
 
 def test_is_a_copy(tmp_path):

@@ -124,6 +124,7 @@ def test_gif_has_the_frames_and_loops(frames, tmp_path, fps, milliseconds):
 def test_mp4_can_be_read_back(frames, tmp_path):
     import imageio_ffmpeg
 
+    jax.devices()  # once jax runs, a fork is a warning, and warnings are errors here
     path = write_video(frames, tmp_path / "film.mp4", 25)
     count, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
     assert (count, seconds) == (8, pytest.approx(8 / 25, abs=0.01))

@@ -1,0 +1,179 @@
+"""The command line: what it does, and what it says to mistakes."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jaxrl import cli
+from jaxrl.commands.options import parse_steps, parse_value
+from jaxrl.commands.sweep import parse_grid
+from jaxrl.errors import ConfigError
+from jaxrl.run.folder import read_run
+
+SMALL = (
+    "--num-envs 4 --num-steps 16 --num-minibatches 2 --update-epochs 2 --hidden-sizes 16 "
+    "--total-steps 2k --eval-episodes 4 --eval-every 1k --log-every 500"
+).split()
+
+
+def run(capsys, *argv):
+    """Exit status, standard output and standard error of a command line."""
+    status = cli.main(list(argv))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small run, trained through the command line."""
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    status = cli.main(["train", "ppo", "CartPole-v1", *SMALL, "--seeds", "2", "--out", str(folder)])
+    assert status == 0
+    return folder
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from jaxrl import cli; cli.main(['--help']); "
+        "print(sorted({'jax', 'numpy', 'tyro', 'rich', 'flax'} & set(sys.modules)))"
+    )
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert time.perf_counter() - began < 5  # a bound that only an import of jax would break
+    for command in cli.COMMANDS:
+        assert command in done.stdout
+
+
+def test_training_leaves_the_whole_folder(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names >= {
+        "config.json",
+        "machine.json",
+        "metrics.jsonl",
+        "result.json",
+        "checkpoints",
+        "policy",
+        "curve.png",
+        "rollout.gif",
+    }
+    result = json.loads((finished / "result.json").read_text())
+    assert set(result) >= {
+        "env",
+        "algorithm",
+        "seeds",
+        "total_steps",
+        "eval_return",
+        "steps_to_threshold",
+        "compile_seconds",
+        "train_seconds",
+        "wall_seconds",
+        "steps_per_second",
+        "peak_memory_bytes",
+        "versions",
+        "config_hash",
+    }
+    assert len(result["eval_return"]["per_seed"]) == 2
+    assert result["eval_return"]["episodes"] == 4 and result["eval_return"]["greedy"]
+    config = read_run(finished).config
+    assert config["config"]["num_envs"] == 4  # typed
+    assert config["config"]["gamma"] == 0.98  # the preset's
+    assert config["settings"]["threshold"] == 475.0
+
+
+def test_eval_plays_every_seed(finished, capsys):
+    status, out, _ = run(capsys, "eval", str(finished), "--episodes", "3")
+    assert status == 0 and "seed 0: return" in out and "seed 1: return" in out
+    assert "95 % interval" in out
+
+
+def test_plot_and_render_write_files(finished, capsys, tmp_path):
+    picture, film = tmp_path / "c.png", tmp_path / "x.gif"
+    assert run(capsys, "plot", str(finished), str(finished), "-o", str(picture))[0] == 0
+    small = ["--height", "40", "--width", "60", "--max-frames", "10"]
+    status, out, _ = run(capsys, "render", str(finished), "-o", str(film), *small)
+    assert status == 0 and "frames" in out
+    assert picture.stat().st_size > 5000 and film.stat().st_size > 500
+
+
+def test_the_folders_config_can_be_given_back(finished, capsys, tmp_path):
+    out = tmp_path / "again"
+    flags = ["--config", str(finished / "config.json"), *SMALL[10:], "--out", str(out), "--no-gif"]
+    status, text, err = run(capsys, "train", "ppo", "CartPole-v1", *flags)
+    assert status == 0, err
+    assert read_run(out).config["config"] == read_run(finished).config["config"]
+    assert "one seed, no interval" in text
+
+
+def test_resume_takes_the_folders_settings(finished, capsys):
+    flags = ["--resume", str(finished)]
+    status, _, err = run(capsys, "train", "ppo", "CartPole-v1", *flags)
+    assert status == 2 and "has run to its end" in err
+    status, _, err = run(capsys, "train", "ppo", "CartPole-v1", *flags, "--gamma", "0.5")
+    assert status == 2 and "gamma: 0.98 there, 0.5 now" in err
+
+
+def test_sweep_prints_a_table(capsys, tmp_path):
+    flags = ["--grid", "learning_rate=1e-4,1e-2", "--seeds", "2", "--out", str(tmp_path / "s")]
+    status, out, err = run(capsys, "sweep", "ppo", "CartPole-v1", *SMALL, *flags)
+    assert status == 0, err
+    assert "0.0001" in out and "0.01" in out and "interval" in out
+
+
+def test_listings(capsys):
+    assert "ppo" in run(capsys, "algos")[1]
+    assert "jax" in run(capsys, "doctor")[1]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("trian", "did you mean 'jaxrl train'"),
+        ("train dpo CartPole-v1", "did you mean 'ppo'"),
+        ("train ppo Cartpole", "did you mean 'CartPole-v1'"),
+        ("train ppo", "needs an algorithm and an environment"),
+        ("train ppo MountainCar-v0", "--total-steps"),
+        ("train ppo CartPole-v1 --num-minibatches 7", "nearest that do are 4 and 8"),
+        ("train ppo CartPole-v1 --gamma 1.5", "gamma=1.5 is out of range"),
+        ("train ppo CartPole-v1 --config nothing.json", "no such file"),
+        ("train ppo CartPole-v1 --env-params gravity", "NAME=VALUE"),
+        ("train ppo CartPole-v1 --env-params gravitty=1", "did you mean 'gravity'"),
+        ("train ppo CartPole-v1 --resume .", "not a run folder"),
+        ("sweep ppo CartPole-v1 --grid gamma", "NAME=VALUE,VALUE"),
+        ("sweep ppo CartPole-v1 --grid gama=1", "did you mean 'gamma'"),
+        ("eval .", "not a run folder"),
+        ("plot .", "not a run folder"),
+        ("render .", "not a run folder"),
+    ],
+)
+def test_mistakes_get_one_clear_line(capsys, argv, words):
+    status, _, err = run(capsys, *argv.split())
+    assert status == 2
+    assert err.startswith("error: ") and words in err and "Traceback" not in err
+
+
+def test_flags_of_the_wrong_kind_are_named(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["train", "ppo", "CartPole-v1", "--total-steps", "ten"])
+    assert stopped.value.code == 2
+    assert "--total-steps" in capsys.readouterr().err
+
+
+def test_steps_are_read_as_people_write_them():
+    assert [parse_steps(t) for t in ("4096", "500k", "1.5M", "2e5", "1_000")] == [
+        4096,
+        500_000,
+        1_500_000,
+        200_000,
+        1000,
+    ]
+    with pytest.raises(ConfigError):
+        parse_steps("1.2.3k")
+
+
+def test_grids_and_values_are_typed():
+    assert parse_grid(["a-b=1,2.5", "c=relu,none"]) == {"a_b": [1, 2.5], "c": ["relu", None]}
+    assert parse_value("true") is True and parse_value("1e-3") == 1e-3
