@@ -209,6 +209,11 @@ class _Run:
                     listener.on_checkpoint(update, carry._asdict(), point)
             if stop:
                 break
+        if done == self.start == self.plan.total_updates and self.plan.eval_episodes:
+            # Killed between the last checkpoint and the result: what is left is to evaluate.
+            self.history[-1] = dataclasses.replace(
+                self.history[-1], evaluation=self._evaluate(carry)
+            )
         result = self._result(carry, done, stop and done < self.plan.total_updates)
         for listener in self.listeners:
             listener.on_end(result)
@@ -300,7 +305,8 @@ def sweep(
         grid: field name to values, e.g. `{"learning_rate": [1e-4, 3e-4], "num_envs": [4, 64]}`.
         env_params: parameters of the environment; default its own.
         seeds: seeds of every combination.
-        **settings: passed on to `train`.
+        **settings: passed on to `train`. With `out`, each combination of static fields gets a
+            run folder of its own within it.
 
     Returns:
         One result per combination of static fields. Its lanes are the combinations of floats
@@ -321,13 +327,20 @@ def sweep(
     statics = [name for name in grid if is_static(fields[name])]
     numbers = [name for name in grid if name not in statics]
     results = []
+    out = settings.pop("out", None)
     for static_values in _combinations(grid, statics):
-        lanes = []
-        for number_values in _combinations(grid, numbers):
-            label = static_values | number_values
-            algorithm = build(config.replace(**label))  # checks the ranges of this combination
-            lanes += [Lane(seed, algorithm.config, label) for seed in _seeds(seeds)]
-        results.append(train(algorithm, env_params, lanes=lanes, **settings))
+        labels = [static_values | values for values in _combinations(grid, numbers)]
+        # Building each checks its ranges. Their programs are one: any of them stands for all.
+        algorithms = [build(config.replace(**label)) for label in labels]
+        lanes = [
+            Lane(seed, algorithm.config, label)
+            for algorithm, label in zip(algorithms, labels, strict=True)
+            for seed in _seeds(seeds)
+        ]
+        folder = out
+        if out is not None and statics:
+            folder = Path(out) / ",".join(f"{name}={v}" for name, v in static_values.items())
+        results.append(train(algorithms[0], env_params, lanes=lanes, out=folder, **settings))
     return results
 
 

@@ -271,7 +271,9 @@ def make_batch(parts: Parts, state: TrainState, trajectory: Trajectory) -> Batch
         gae_lambda=state.config.gae_lambda,
     )
     obs = normalise.see(state.obs_stats, trajectory.obs)
-    return as_rows(Batch(obs, *trajectory.extras, values, advantage, advantage + values))
+    extras: Extras = trajectory.extras
+    batch = Batch(obs, extras.raw_action, extras.log_prob, values, advantage, advantage + values)
+    return as_rows(batch)
 
 
 def loss_fn(params: PyTree, batch: Batch, parts: Parts, config: PPOConfig) -> tuple[Array, Metrics]:

@@ -11,6 +11,9 @@ from jaxrl import spaces
 from jaxrl.environment import gymnax_names, make, registered, supports_describe, supports_render
 from jaxrl.presets import PRESETS
 
+DOWNLOADS = {"MNISTBandit-bsuite"}
+"""Listed without being made: a listing is no reason to download a data set."""
+
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command; `argv` may ask for help only."""
@@ -23,6 +26,9 @@ def main(argv: Sequence[str]) -> None:
     ours = registered()
     names = [*sorted(ours), *(f"gymnax:{n}" if n in ours else n for n in gymnax_names())]
     for name in names:
+        if name in DOWNLOADS:
+            table.add_row(name, "gymnax", "downloads its data when it is made", *"––––")
+            continue
         env, params = make(name)
         presets = [algorithm for algorithm, on in PRESETS if on == name]
         table.add_row(
