@@ -54,7 +54,7 @@ def test_any_leading_shape(obs_space, action_space, shared):
 
 def test_separate_torsos_share_nothing():
     network = actor_critic(VECTOR, DISCRETE)
-    params = network.init(KEY)
+    params = jax.jit(network.init)(KEY)
     assert set(params) == {"actor", "critic"}
     actor, critic = kernels(params["actor"])[0], kernels(params["critic"])[0]
     assert not np.array_equal(actor, critic)  # nor start from the same key
@@ -64,7 +64,7 @@ def test_separate_torsos_share_nothing():
 
 def test_shared_torso_learns_from_both():
     network = actor_critic(VECTOR, DISCRETE, shared_torso=True)
-    params = network.init(KEY)
+    params = jax.jit(network.init)(KEY)
     assert set(params) == {"torso", "actor", "critic"}
     obs = jax.random.normal(KEY, (5, 4))
     by_value = jax.grad(lambda p: network.value(p, obs).sum())(params)["torso"]
@@ -77,7 +77,7 @@ def test_shared_torso_learns_from_both():
 @pytest.mark.parametrize("obs_space", [VECTOR, BOARD], ids=str)
 def test_starting_weights(obs_space):
     """Orthogonal: the shorter side of every kernel is orthonormal, times its gain."""
-    params = actor_critic(obs_space, DISCRETE, hidden_sizes=(32, 16)).init(KEY)
+    params = jax.jit(actor_critic(obs_space, DISCRETE, hidden_sizes=(32, 16)).init)(KEY)
     for name, last_gain in (("actor", 0.01), ("critic", 1.0)):
         every = [kernel.reshape(-1, kernel.shape[-1]) for kernel in kernels(params[name])]
         gains = [math.sqrt(2)] * (len(every) - 1) + [last_gain]
@@ -93,13 +93,13 @@ def test_starting_weights(obs_space):
 
 def test_first_policy_is_close_to_uniform():
     network = actor_critic(VECTOR, DISCRETE)
-    policy = network.policy(network.init(KEY), 5 * jax.random.normal(KEY, (100, 4)))
+    policy = network.policy(jax.jit(network.init)(KEY), 5 * jax.random.normal(KEY, (100, 4)))
     assert (policy.entropy() > math.log(3) - 1e-3).all()
 
 
 def test_deviation_is_a_parameter_of_the_actor():
     network = actor_critic(VECTOR, CONTINUOUS, log_std_init=-0.5)
-    params = network.init(KEY)
+    params = jax.jit(network.init)(KEY)
     found = [
         leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(params["actor"])
@@ -114,7 +114,7 @@ def test_deviation_is_a_parameter_of_the_actor():
 
 def test_squashed_policy_keeps_to_its_space():
     network = actor_critic(VECTOR, CONTINUOUS, squash=True, log_std_init=2.0)
-    policy = network.policy(network.init(KEY), jnp.ones((200, 4)))
+    policy = network.policy(jax.jit(network.init)(KEY), jnp.ones((200, 4)))
     action = policy.env_action(policy.sample(KEY))
     assert (jnp.abs(action) <= 2).all()
     assert (jnp.abs(action) > 1.9).any()
@@ -123,13 +123,13 @@ def test_squashed_policy_keeps_to_its_space():
 def test_noise_is_that_of_the_policies():
     for action_space in (DISCRETE, CONTINUOUS):
         network = actor_critic(VECTOR, action_space)
-        policy = network.policy(network.init(KEY), jnp.ones((6, 4)))
+        policy = network.policy(jax.jit(network.init)(KEY), jnp.ones((6, 4)))
         np.testing.assert_array_equal(network.noise(KEY, (6,)), policy.noise(KEY))
 
 
 def test_bytes_are_scaled_and_bools_are_not():
     network = actor_critic(spaces.Box(0, 255, (6, 6, 1)), DISCRETE, hidden_sizes=(8,))
-    params = network.init(KEY)
+    params = jax.jit(network.init)(KEY)
     pixels = jax.random.randint(KEY, (3, 6, 6, 1), 0, 256).astype(jnp.uint8)
     np.testing.assert_allclose(
         network.value(params, pixels), network.value(params, pixels / 255.0), rtol=1e-4, atol=1e-5
