@@ -34,16 +34,15 @@ class Preset(NamedTuple):
 
 PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", "CartPole-v1"): Preset(
-        # rl-baselines3-zoo's settings, which come closest to solving it in 100k steps.
+        # rl-baselines3-zoo's, with half its epochs and the usual λ: its own left one seed behind.
         PPOConfig(
             num_envs=8,
             num_steps=32,
-            update_epochs=20,
+            update_epochs=10,
             num_minibatches=1,
             learning_rate=1e-3,
             learning_rate_final=0.0,
             gamma=0.98,
-            gae_lambda=0.8,
             clip_eps_final=0.0,
         ),
         total_steps=100_000,

@@ -96,6 +96,11 @@ def test_resume_refuses_other_settings_and_finished_runs(small_ppo, cartpole, tm
         train(small_ppo, seeds=2, resume=folder, **QUICK)
     with pytest.raises(RunFolderError, match="not a run folder"):
         train(small_ppo, resume=tmp_path, **QUICK)
+    # Killed between the last checkpoint and the result: what is left is evaluated.
+    before = read_run(folder).result["eval_return"]
+    (folder / "result.json").unlink()
+    train(small_ppo, seeds=2, resume=folder, **QUICK)
+    assert read_run(folder).result["eval_return"] == before
 
 
 CHILD = """
@@ -179,11 +184,12 @@ def test_a_nan_stops_the_run_and_leaves_the_last_finite_checkpoint(cartpole, tmp
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.params))
 
 
-def test_sweep_lanes_are_the_runs_they_stand_for(cartpole):
+def test_sweep_lanes_are_the_runs_they_stand_for(cartpole, tmp_path):
     env, params = cartpole
     base = PPOConfig(num_envs=4, num_steps=16, hidden_sizes=(16,))
     grid = {"learning_rate": [1e-4, 1e-2], "num_minibatches": [2, 4]}
-    results = sweep(lambda c: ppo(env, c), base, grid, params, seeds=2, **QUICK)
+    results = sweep(lambda c: ppo(env, c), base, grid, params, seeds=2, out=tmp_path, **QUICK)
+    assert {p.name for p in tmp_path.iterdir()} == {"num_minibatches=2", "num_minibatches=4"}
     assert [r.info.algorithm.config.num_minibatches for r in results] == [2, 4]
     labels = results[1].info.labels
     assert [label["learning_rate"] for label in labels] == [1e-4, 1e-4, 1e-2, 1e-2]

@@ -22,7 +22,13 @@ from jaxrl.environment import supports_render
 from jaxrl.errors import ConfigError, MissingExtraError
 from jaxrl.presets import preset
 from jaxrl.records import Callback, TrainResult
-from jaxrl.run.folder import RunRecord, default_run_path, read_run, summarize_result
+from jaxrl.run.folder import (
+    RunRecord,
+    default_run_path,
+    from_plain,
+    read_run,
+    summarize_result,
+)
 from jaxrl.run.opening import config_from
 from jaxrl.run.progress import Progress
 from jaxrl.run.video import rollout_frames, write_video
@@ -186,7 +192,7 @@ def _from_file(flags: Sequence[str], config: Any) -> Any:
     if not path.is_file():
         raise ConfigError(f"--config {file}: there is no such file.")
     try:
-        settings = json.loads(path.read_text())
+        settings = from_plain(json.loads(path.read_text()))
     except json.JSONDecodeError as error:
         raise ConfigError(f"--config {file} is not JSON: {error}.") from error
     return config_from(settings.get("config", settings), config)

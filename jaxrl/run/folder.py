@@ -247,7 +247,7 @@ def read_run(path: str | Path) -> RunRecord:
             "version of jaxrl that wrote it (machine.json names it)."
         )
     for part in ("config", "env_params"):
-        config[part] = _with_infinities(config[part])
+        config[part] = from_plain(config[part])
     outcome = path / "result.json"
     result = json.loads(outcome.read_text()) if outcome.exists() else None
     return RunRecord(path, config, _read_metrics(path), result)
@@ -292,12 +292,12 @@ def plain(value: Any) -> Any:
     return repr(value)
 
 
-def _with_infinities(value: Any) -> Any:
+def from_plain(value: Any) -> Any:
     """What `plain` wrote, with the texts of `NOT_FINITE` as numbers again."""
     if isinstance(value, dict):
-        return {key: _with_infinities(item) for key, item in value.items()}
+        return {key: from_plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_infinities(item) for item in value]
+        return [from_plain(item) for item in value]
     return float(value) if isinstance(value, str) and value in NOT_FINITE else value
 
 
