@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxrl.algorithms.ppo import PPOConfig
 
 
@@ -20,7 +22,7 @@ class Preset(NamedTuple):
         total_steps: environment steps per seed.
         threshold: the evaluation return that counts as solved.
         seeds: how many seeds it is measured with.
-        target: what is asked of them.
+        needed: how many of them are to reach the threshold; None asks it of their mean.
         reached: what was measured.
     """
 
@@ -28,8 +30,21 @@ class Preset(NamedTuple):
     total_steps: int
     threshold: float
     seeds: int
-    target: str
+    needed: int | None
     reached: str
+
+    @property
+    def target(self) -> str:
+        """What is asked of it, in words."""
+        if self.needed is None:
+            return f"mean of {self.seeds} seeds of at least {self.threshold:g}"
+        return f"{self.threshold:g} in {self.needed} of {self.seeds} seeds"
+
+    def meets(self, returns: np.ndarray) -> bool:
+        """Whether the seeds' mean returns `[S]` are what is asked."""
+        if self.needed is None:
+            return bool(returns.mean() >= self.threshold)
+        return int((returns >= self.threshold).sum()) >= self.needed
 
 
 PRESETS: dict[tuple[str, str], Preset] = {
@@ -48,7 +63,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         total_steps=100_000,
         threshold=475.0,
         seeds=10,
-        target="475 in 9 of 10 seeds",
+        needed=9,
         reached="",
     ),
     ("ppo", "Acrobot-v1"): Preset(
@@ -65,7 +80,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         total_steps=200_000,
         threshold=-100.0,
         seeds=10,
-        target="-100 in 9 of 10 seeds",
+        needed=9,
         reached="",
     ),
     ("ppo", "Pendulum-v1"): Preset(
@@ -82,25 +97,27 @@ PRESETS: dict[tuple[str, str], Preset] = {
         total_steps=200_000,
         threshold=-250.0,
         seeds=10,
-        target="-250 in 8 of 10 seeds",
+        needed=8,
         reached="",
     ),
     ("ppo", "Breakout-MinAtar"): Preset(
+        # A plain network on the 10 × 10 board: on a CPU a convolution is five times dearer.
         PPOConfig(
             num_envs=64,
-            num_steps=64,
+            num_steps=32,
             update_epochs=4,
             num_minibatches=8,
-            learning_rate=2e-3,
+            learning_rate=2.5e-3,
             learning_rate_final=0.0,
             ent_coef=0.01,
-            hidden_sizes=(128,),
+            torso="mlp",
+            hidden_sizes=(128, 128),
             activation="relu",
         ),
         total_steps=1_000_000,
         threshold=15.0,
         seeds=3,
-        target="mean of 3 seeds of at least 15",
+        needed=None,
         reached="",
     ),
 }
