@@ -81,7 +81,7 @@ class Categorical(NamedTuple):
         return self.sample_from(self.noise(key))
 
     def log_prob(self, raw_action: Array) -> Array:
-        """`[...]`, of actions int `[...]`."""
+        """`[...]`, of actions int `[...]` in `0 … A-1`; others are not checked and give 0."""
         # A masked sum, not a gather: it fuses with what surrounds it.
         chosen = raw_action[..., None] == jnp.arange(self.log_probs.shape[-1])
         return jnp.where(chosen, self.log_probs, 0.0).sum(-1)

@@ -178,7 +178,7 @@ def actor_critic(
     Args:
         observation_space: a Box (or one with a shape).
         action_space: Discrete, or Box of one axis.
-        torso: `mlp`, `cnn`, or `auto`: cnn where an observation has three axes.
+        torso: `mlp`, `cnn`, or `auto`: cnn where an observation is an image.
         hidden_sizes: widths of the dense layers.
         activation: one of `ACTIVATIONS`.
         shared_torso: one torso for both, instead of one each.
@@ -247,11 +247,13 @@ def _torso(
         raise unknown_name("activation", activation, ACTIVATIONS)
     if not hidden_sizes or min(hidden_sizes) < 1:
         raise ConfigError(f"hidden_sizes={tuple(hidden_sizes)}: give at least one positive width.")
-    if name == "cnn" and len(shape) != 3:
+    image = len(shape) == 3 and min(shape[:2]) >= 3  # the smallest kernel is 3 × 3
+    if name == "cnn" and not image:
         raise ConfigError(
-            f"torso='cnn' needs observations [H, W, C], these are {shape}: use torso='mlp'."
+            "torso='cnn' needs observations [H, W, C] of at least 3 × 3 pixels, these are "
+            f"{shape}: use torso='mlp'."
         )
-    cnn = name == "cnn" or (name == "auto" and len(shape) == 3)
+    cnn = name == "cnn" or (name == "auto" and image)
     return (CNNTorso if cnn else MLPTorso)(tuple(hidden_sizes), ACTIVATIONS[activation])
 
 

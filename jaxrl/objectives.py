@@ -6,13 +6,13 @@ visible there. Objectives are to be maximised, losses to be minimised.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import unknown_name
+from jaxrl.errors import ConfigError, unknown_name
 from jaxrl.types import Array
 
 Decay = Literal["linear", "cosine", "exponential"]
@@ -45,7 +45,8 @@ def clipped_surrogate(log_ratio: Array, advantage: Array, clip_eps: Array | floa
 def approx_kl(log_ratio: Array) -> Array:
     """Estimate of KL(π_old‖π_θ) from samples of π_old: the mean of `(r - 1) - log r`. Scalar.
 
-    Unbiased and never negative (the "k3" of http://joschu.net/blog/kl-approx.html).
+    Unbiased, and never negative but for rounding (the "k3" of
+    http://joschu.net/blog/kl-approx.html).
     """
     return ((jnp.exp(log_ratio) - 1) - log_ratio).mean()
 
@@ -73,6 +74,7 @@ def clipped_value_loss(
     Depends on the scale of rewards, which is why it is off unless asked for.
     """
     chex.assert_equal_shape([value, old_value, target])
+    target = jax.lax.stop_gradient(target)
     near = old_value + jnp.clip(value - old_value, -clip_eps, clip_eps)
     worse = jnp.maximum(jnp.square(value - target), jnp.square(near - target))
     return 0.5 * worse.mean()
@@ -131,3 +133,15 @@ def schedule(
     else:
         value = initial + (final - initial) * share
     return jnp.where(progress >= fraction, final, value)
+
+
+def check_schedule(name: str, decay: Decay, initial: Any, final: Any) -> None:
+    """Raises `ConfigError` for an exponential way to or from 0, which there is none."""
+    if decay != "exponential" or final is None:
+        return
+    for value in (initial, final):
+        if not isinstance(value, jax.core.Tracer) and not value > 0:
+            raise ConfigError(
+                f"{name} cannot go exponentially from {initial} to {final}: both must be above 0; "
+                f"use {name}_decay='linear' or 'cosine', or a small {name}_final such as 1e-4."
+            )

@@ -17,6 +17,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxrl.errors import check_range
 from jaxrl.types import Array
 
 # Unrolling the reversed scans spares loop overhead; 8 was as good as 16 on a CPU.
@@ -137,8 +138,12 @@ def n_step_returns(
 
     Returns:
         `G`, `[T, ...]`.
+
+    Raises:
+        ConfigError: `n` below 1.
     """
     chex.assert_equal_shape([reward, next_value, terminated, truncated])
+    check_range("n", n, 1)
     bootstrap = reward + gamma * jnp.where(terminated, 0.0, next_value)
     # The last row bootstraps at once: nothing of what follows it is known.
     goes_on = _goes_on(terminated, truncated).at[-1].set(0.0)

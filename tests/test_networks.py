@@ -200,3 +200,12 @@ def test_spaces_that_do_not_fit_are_refused():
         actor_critic(VECTOR, spaces.Box(-1.0, 1.0, (2, 2)))
     with pytest.raises(SpaceError, match="one Box"):
         actor_critic({"camera": BOARD}, DISCRETE)
+
+
+def test_images_too_small_for_a_kernel_take_the_mlp():
+    space, actions = spaces.Box(0.0, 1.0, (2, 2, 3)), spaces.Discrete(2)
+    network = actor_critic(space, actions, hidden_sizes=(4,))
+    params = network.init(jax.random.key(0))
+    assert network.value(params, jnp.zeros((5, 2, 2, 3))).shape == (5,)
+    with pytest.raises(ConfigError, match="at least 3 × 3"):
+        actor_critic(space, actions, torso="cnn")

@@ -202,6 +202,7 @@ def test_notes_configuration_is_the_objective_alone():
         (dict(learning_rate=-1.0), "learning_rate"),
         (dict(hidden_sizes=()), "hidden_sizes"),
         (dict(pool_size=4), "pooled"),
+        (dict(ent_coef_decay="exponential", ent_coef_final=0.0), "cannot go exponentially"),
         (dict(torso="cnn"), "torso"),
     ],
 )

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxrl import returns
+from jaxrl.errors import ConfigError
 
 GAMMA, LAMBDA = 0.9, 0.7
 
@@ -196,3 +197,13 @@ def test_trailing_axes_are_independent():
 def test_shapes_must_agree():
     with pytest.raises(AssertionError):
         returns.td_errors(jnp.ones(3), jnp.ones(3), jnp.ones(4), jnp.zeros(3, bool), 0.9)
+
+
+def test_flags_must_be_bool_and_n_positive():
+    three = jnp.ones(3)
+    with pytest.raises(AssertionError):
+        returns.reward_to_go(three, jnp.zeros(3, jnp.int32), jnp.zeros(3, jnp.int32), 0.9)
+    with pytest.raises(ConfigError, match="n=0"):
+        returns.n_step_returns(
+            three, three, jnp.zeros(3, bool), jnp.zeros(3, bool), gamma=0.9, n=0
+        )

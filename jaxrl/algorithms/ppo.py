@@ -167,6 +167,9 @@ def ppo(env: Any, config: PPOConfig | None = None, *, surrogate: Surrogate = cli
     """
     config = config or PPOConfig()
     validate(config)
+    objectives.check_schedule(
+        "ent_coef", config.ent_coef_decay, config.ent_coef, config.ent_coef_final
+    )
     check_minibatches(config.num_envs, config.num_steps, config.num_minibatches)
     network = actor_critic(
         env.observation_space(env.default_params),
