@@ -64,7 +64,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         threshold=475.0,
         seeds=10,
         needed=9,
-        reached="",
+        reached="9 of 10 seeds, IQM 500.0",
     ),
     ("ppo", "Acrobot-v1"): Preset(
         PPOConfig(
@@ -81,7 +81,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         threshold=-100.0,
         seeds=10,
         needed=9,
-        reached="",
+        reached="10 of 10 seeds, IQM -81.1",
     ),
     ("ppo", "Pendulum-v1"): Preset(
         # The short horizon of γ = 0.9 is rl-baselines3-zoo's.
@@ -98,7 +98,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         threshold=-250.0,
         seeds=10,
         needed=8,
-        reached="",
+        reached="10 of 10 seeds, IQM -180.6",
     ),
     ("ppo", "Breakout-MinAtar"): Preset(
         # A plain network on the 10 × 10 board: on a CPU a convolution is five times dearer.
@@ -118,7 +118,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         threshold=15.0,
         seeds=3,
         needed=None,
-        reached="",
+        reached="3 of 3 seeds, mean 32.0",
     ),
 }
 """`(algorithm, environment)` to preset."""

@@ -204,6 +204,4 @@ def test_flags_must_be_bool_and_n_positive():
     with pytest.raises(AssertionError):
         returns.reward_to_go(three, jnp.zeros(3, jnp.int32), jnp.zeros(3, jnp.int32), 0.9)
     with pytest.raises(ConfigError, match="n=0"):
-        returns.n_step_returns(
-            three, three, jnp.zeros(3, bool), jnp.zeros(3, bool), gamma=0.9, n=0
-        )
+        returns.n_step_returns(three, three, jnp.zeros(3, bool), jnp.zeros(3, bool), gamma=0.9, n=0)

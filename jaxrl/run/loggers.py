@@ -74,7 +74,7 @@ class WandB:
             MissingExtraError: wandb is not installed.
         """
         try:
-            import wandb
+            import wandb  # pyright: ignore[reportMissingImports]  # an extra that `dev` leaves out
         except ImportError as error:
             raise missing_extra("wandb", "wandb", "logging to Weights & Biases") from error
         self._wandb, self._project, self._settings = wandb, project, settings
