@@ -157,6 +157,27 @@ def max_episode_steps(env: Any, params: EnvParams) -> int | None:
     return None if limit is None else int(limit)
 
 
+def episode_limit(env: Any, params: EnvParams, max_steps: int | None, setting: str) -> int:
+    """The bound of an episode: `max_steps`, or the environment's own time limit.
+
+    Args:
+        env: the environment.
+        params: its parameters, concrete.
+        max_steps: a bound of the caller's, or None.
+        setting: what the caller's user sets it by, for the error.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    limit = max_steps or max_episode_steps(env, params)
+    if limit is None:
+        raise ConfigError(
+            "the environment has no time limit (params.max_steps_in_episode), so an episode "
+            f"might never end: give {setting}=..., the steps after which to stop."
+        )
+    return limit
+
+
 def supports_render(env: Any) -> bool:
     """Whether the environment can be drawn on the device."""
     return callable(getattr(env, "render", None))

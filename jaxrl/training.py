@@ -24,9 +24,9 @@ import numpy as np
 
 from jaxrl import rewards
 from jaxrl.config import is_static
-from jaxrl.environment import env_name
+from jaxrl.environment import env_name, episode_limit
 from jaxrl.errors import ConfigError, DivergedError, check_range, unknown_name
-from jaxrl.evaluation import evaluation_steps, play_episodes, summarize
+from jaxrl.evaluation import play_episodes, summarize
 from jaxrl.records import Callback, EvalSummary, LogPoint, RunInfo, TrainResult
 from jaxrl.types import Algorithm, EnvParams, Key, PyTree, RewardSource
 from jaxrl.update import NEVER, Carry, ChunkReport, initial_carry, make_update, run_updates
@@ -139,7 +139,7 @@ def train(
         stop_at_threshold=stop_at_threshold,
     )
     if eval_episodes:
-        evaluation_steps(env, env_params, max_episode_steps)
+        episode_limit(env, env_params, max_episode_steps, "max_episode_steps")
     info = RunInfo(
         env_name=env_name(env),
         algorithm=algorithm,
@@ -184,13 +184,17 @@ class _Run:
         self.listeners, self.started = listeners, started
         self.history: list[LogPoint] = []
         self.start = 0
+        self.steps = np.zeros(len(info.seeds), np.int64)
+        self.steps_trained = 0
         self.train_seconds = 0.0
         self.eval_seconds = 0.0
 
     def restore(self, folder: Any, carry: Carry) -> Carry:
         """The folder's last checkpoint in place of a fresh state."""
         self.start, self.history, state = folder.restore(carry._asdict())
-        return Carry(**state)
+        carry = Carry(**state)
+        self.steps = self._steps(carry, self.start)
+        return carry
 
     def loop(self, carry: Carry) -> TrainResult:
         for listener in self.listeners:
@@ -223,13 +227,22 @@ class _Run:
         began = time.perf_counter()
         carry, report = jax.block_until_ready(self.programs.chunk(carry, np.int32(length)))
         self.chunk_seconds = time.perf_counter() - began
-        self.chunk_steps = length * self.info.algorithm.steps_per_update * len(self.info.seeds)
+        steps = self._steps(carry, done + length)
+        self.chunk_steps = int((steps - self.steps).sum())
+        self.steps = steps
+        self.steps_trained += self.chunk_steps
         self.train_seconds += self.chunk_seconds
         first_bad = np.asarray(report.first_bad)
         if (first_bad != NEVER).any():
-            bad = {self.info.seeds[i]: done + int(u) for i, u in enumerate(first_bad) if u != NEVER}
-            raise DivergedError(_diverged_text(bad, done))
+            bad = {self.info.seeds[i]: int(u) for i, u in enumerate(first_bad) if u != NEVER}
+            raise DivergedError(_diverged_text(bad))
         return carry, report
+
+    def _steps(self, carry: Carry, update: int) -> np.ndarray:
+        """`[S]` environment steps that each seed has done: counted where updates vary in them."""
+        if carry.train.steps is not None:
+            return np.asarray(carry.train.steps.done).astype(np.int64)
+        return np.full(len(self.info.seeds), update * self.info.algorithm.steps_per_update)
 
     def _point(self, carry: Carry, report: ChunkReport, update: int) -> LogPoint:
         evaluation = self._evaluate(carry) if self.plan.evaluates(update) else None
@@ -240,6 +253,8 @@ class _Run:
                 name: np.asarray(mean.total) / np.asarray(mean.count)
                 for name, mean in report.metrics.items()
             }
+        if carry.train.steps is not None:
+            metrics["time/steps"] = self.steps
         metrics["eval/return"] = nan if evaluation is None else evaluation.per_seed
         metrics["eval/length"] = nan if evaluation is None else evaluation.lengths.mean(axis=1)
         timing = {
@@ -271,8 +286,6 @@ class _Run:
 
     def _result(self, carry: Carry, done: int, stopped: bool) -> TrainResult:
         evaluations = [p.evaluation for p in self.history if p.evaluation is not None]
-        per_update = self.info.algorithm.steps_per_update * len(self.info.seeds)
-        steps = (done - self.start) * per_update
         return TrainResult(
             info=self.info,
             history=self.history,
@@ -283,7 +296,9 @@ class _Run:
             train_seconds=self.train_seconds,
             compile_seconds=self.programs.compile_seconds,
             wall_seconds=time.perf_counter() - self.started,
-            steps_per_second=steps / self.train_seconds if self.train_seconds else 0.0,
+            steps_per_second=(
+                self.steps_trained / self.train_seconds if self.train_seconds else 0.0
+            ),
             peak_memory_bytes=peak_memory_bytes(),
         )
 
@@ -376,7 +391,9 @@ def _compile(
     chunk_program = jax.jit(chunk, donate_argnums=0).lower(carry, np.int32(1)).compile()
     evaluate_program = None
     if plan.eval_episodes:
-        max_steps = evaluation_steps(algorithm.env, env_params, plan.max_episode_steps)
+        max_steps = episode_limit(
+            algorithm.env, env_params, plan.max_episode_steps, "max_episode_steps"
+        )
 
         def evaluate(state: PyTree, env_params: EnvParams, key: Key) -> Any:
             return play_episodes(
@@ -457,10 +474,9 @@ def _open_folder(out: Any, resume: Any, info: RunInfo) -> Any:
     return RunFolder.resume(resume, info) if resume is not None else RunFolder(out)
 
 
-def _diverged_text(bad: Mapping[int, int], done: int) -> str:
+def _diverged_text(bad: Mapping[int, int]) -> str:
     where = ", ".join(f"seed {seed} at update {update}" for seed, update in bad.items())
     return (
-        f"a loss or gradient is no longer finite: {where}. The state after update {done - 1} was "
-        "the last known to be finite, and no checkpoint was made since. Try a smaller "
-        "learning_rate, a max_grad_norm, or normalize_obs=True."
+        f"a loss, a gradient or a parameter is no longer finite: {where}. Checkpoints made before "
+        "are finite. Try a smaller learning_rate, a max_grad_norm, or normalize_obs=True."
     )

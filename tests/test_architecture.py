@@ -27,6 +27,7 @@ ROOMS = {
     "jaxrl.environment": 1,
     "jaxrl.env_check": 1,
     "jaxrl.vector": 1,
+    "jaxrl.episodes": 1,
     "jaxrl.spaces": 1,
     "jaxrl.returns": 1,
     "jaxrl.objectives": 1,
