@@ -127,7 +127,7 @@ class PolicyState(NamedTuple):
     obs_stats: PyTree
 
 
-@struct.dataclass
+@struct.dataclass(kw_only=True)  # algorithms that extend it have fields without a default
 class TrainState:
     """Everything that changes while training, and exactly what a checkpoint holds.
 

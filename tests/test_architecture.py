@@ -35,6 +35,8 @@ ROOMS = {
     "jaxrl.networks": 1,
     "jaxrl.normalise": 1,
     "jaxrl.minibatch": 1,
+    "jaxrl.entropy": 1,
+    "jaxrl.on_policy": 1,
     "jaxrl.optim": 1,
     "jaxrl.replay": 1,
     "jaxrl.stats": 1,
