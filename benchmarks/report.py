@@ -53,11 +53,11 @@ def presets(rows: list[dict[str, Any]]) -> str:
     """The last measurement of every preset."""
     last = {(row["algorithm"], row["env"]): row for row in rows}
     lines = [
-        _about(rows[-1]),
+        f"{_where(rows[-1])}; each row is a run of its own.",
         "",
         "| algorithm | environment | steps | seeds | at the threshold | IQM [95 % interval] "
-        "| lowest seed | train s |",
-        "| --- | --- | ---: | ---: | --- | --- | ---: | ---: |",
+        "| lowest seed | train s | measured |",
+        "| --- | --- | ---: | ---: | --- | --- | ---: | ---: | --- |",
     ]
     for (algorithm, env), row in last.items():
         low, high = row["ci95"]
@@ -65,7 +65,7 @@ def presets(rows: list[dict[str, Any]]) -> str:
             f"| {algorithm} | {env} | {row['total_steps']:,} | {len(row['per_seed'])} "
             f"| {row['at_threshold']} of {len(row['per_seed'])} ≥ {row['threshold']:g} "
             f"| {row['iqm']:.1f} [{low:.1f}, {high:.1f}] | {min(row['per_seed']):.1f} "
-            f"| {row['train_seconds']:.0f} |"
+            f"| {row['train_seconds']:.0f} | {row['date']} at `{row['commit']}` |"
         )
     return "\n".join(lines)
 
@@ -78,11 +78,14 @@ def _median(rows: list[dict[str, Any]], name: str, size: int, field: str) -> flo
 
 
 def _about(row: dict[str, Any]) -> str:
+    return f"Measured {row['date']} at `{row['commit']}`: {_where(row)}."
+
+
+def _where(row: dict[str, Any]) -> str:
     machine = row["machine"]
     return (
-        f"Measured {row['date']} at `{row['commit']}`: {machine['processor']}, "
-        f"{machine['cores']} cores, jax {machine['versions']['jax']} on "
-        f"{', '.join(machine['devices'])}."
+        f"{machine['processor']}, {machine['cores']} cores, jax {machine['versions']['jax']} on "
+        f"{', '.join(machine['devices'])}"
     )
 
 
