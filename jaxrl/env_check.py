@@ -43,6 +43,10 @@ def check_env(env: Any, params: EnvParams | None = None, *, deep: bool = False) 
     Raises:
         EnvironmentContractError: naming what was given and what is needed.
     """
+    if isinstance(env, tuple):
+        raise EnvironmentContractError(
+            "the environment is a tuple: make gives two things, write env, params = make(...)."
+        )
     for method in METHODS:
         if not callable(getattr(env, method, None)):
             raise EnvironmentContractError(
@@ -54,7 +58,7 @@ def check_env(env: Any, params: EnvParams | None = None, *, deep: bool = False) 
     key = jax.random.key(0)
     obs, state = _traced(env, "reset_env", key, params)
     _check_observation(env, "reset_env", obs, space)
-    action = jax.eval_shape(_sampler(env, params), key)
+    action = _sampled(env, key, params)
     next_obs, next_state, reward, terminated, _ = _traced(
         env, "step_env", key, state, action, params
     )
@@ -82,6 +86,17 @@ def _sampler(env: Any, params: EnvParams) -> Any:
     return sample
 
 
+def _sampled(env: Any, key: Any, params: EnvParams) -> Any:
+    """The abstract value of an action."""
+    sample = _sampler(env, params)
+    try:
+        return jax.eval_shape(sample, key)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EnvironmentContractError(
+            f"{type(env).__name__}.action_space cannot be sampled: {type(error).__name__}: {error}"
+        ) from error
+
+
 def _abstract(env: Any, method: str, *args: Any) -> Any:
     """The abstract output of a method; an error where it cannot be traced."""
     try:
@@ -91,6 +106,11 @@ def _abstract(env: Any, method: str, *args: Any) -> Any:
             f"{type(env).__name__}.{method} cannot be traced, because it uses the value of an "
             "array in Python (an if, a float(), a numpy function): use jnp.where and jax.numpy. "
             f"jax says: {str(error).splitlines()[0]}"
+        ) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EnvironmentContractError(
+            f"{type(env).__name__}.{method} fails on what the contract gives it, among it "
+            f"parameters that are {type(args[-1]).__name__}: {type(error).__name__}: {error}"
         ) from error
 
 

@@ -25,6 +25,7 @@ from jaxrl.errors import (
     EnvironmentContractError,
     JaxrlError,
     MissingExtraError,
+    check_range,
     unknown_name,
 )
 from jaxrl.types import Array, EnvParams, EnvState, Key, PyTree
@@ -141,6 +142,8 @@ def make(name: str, **settings: Any) -> tuple[Any, Any]:
         params = dataclasses.replace(params, **changes)
     # Past the class's own __setattr__, which a frozen dataclass forbids.
     object.__setattr__(env, "_jaxrl_name", name)
+    arguments = {key: value for key, value in settings.items() if key not in _fields(params)}
+    object.__setattr__(env, "_jaxrl_arguments", arguments)
     check_env(env, params)
     return env, params
 
@@ -148,6 +151,11 @@ def make(name: str, **settings: Any) -> tuple[Any, Any]:
 def env_name(env: Any) -> str:
     """What the environment was made as, or its own name."""
     return getattr(env, "_jaxrl_name", None) or env.name
+
+
+def env_arguments(env: Any) -> dict[str, Any]:
+    """What of `make`'s settings went to the environment's factory: `make` takes them again."""
+    return dict(getattr(env, "_jaxrl_arguments", {}))
 
 
 def max_episode_steps(env: Any, params: EnvParams) -> int | None:
@@ -167,9 +175,10 @@ def episode_limit(env: Any, params: EnvParams, max_steps: int | None, setting: s
         setting: what the caller's user sets it by, for the error.
 
     Raises:
-        ConfigError: neither is there.
+        ConfigError: neither is there, or a bound below 1.
     """
-    limit = max_steps or max_episode_steps(env, params)
+    check_range(setting, max_steps, 1)
+    limit = max_episode_steps(env, params) if max_steps is None else max_steps
     if limit is None:
         raise ConfigError(
             "the environment has no time limit (params.max_steps_in_episode), so an episode "

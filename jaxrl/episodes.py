@@ -96,6 +96,8 @@ def rollout_episodes(
         next_obs, next_state, reward, terminated, truncated = step_batch(
             env, key, lanes.state, action, params
         )
+        # A lane that has ended keeps its last state: what lies beyond may not be defined.
+        obs, state = select_lanes(lanes.running, (next_obs, next_state), (lanes.obs, lanes.state))
         length = lanes.length + lanes.running
         truncated |= ~terminated & (length >= max_steps)
         row = Transition(
@@ -104,13 +106,11 @@ def rollout_episodes(
             reward=jnp.where(lanes.running, reward, 0.0),
             terminated=terminated & lanes.running,
             truncated=truncated & lanes.running,
-            next_obs=next_obs,
+            next_obs=obs,
             extras=extras,
-            record=next_state if record == "every_step" else None,
+            record=state if record == "every_step" else None,
             valid=lanes.running,
         )
-        # A lane that has ended keeps its last state: what lies beyond may not be defined.
-        obs, state = select_lanes(lanes.running, (next_obs, next_state), (lanes.obs, lanes.state))
         going = lanes.running & ~terminated & ~truncated
         return _Lanes(obs, state, going, length, lanes.total + row.reward), row
 
@@ -190,10 +190,10 @@ def count_steps(steps_per_update: int, total_updates: Any) -> StepCount:
         ConfigError: a run of more steps than the count can hold.
     """
     known = not isinstance(total_updates, jax.core.Tracer)
-    if known and int(total_updates) * steps_per_update >= 2**32 - 2**24:
+    if known and int(total_updates) * steps_per_update >= 2**32 - 2**28:
         raise ConfigError(
             f"{int(total_updates) * steps_per_update} steps per seed: where updates play whole "
-            "episodes, a run can have up to 4.2e9. Train longer in several runs."
+            "episodes, a run can have up to 4e9. Train longer in several runs."
         )
     zero = jnp.uint32(0)
     return StepCount(zero, zero, jnp.uint32(steps_per_update), jnp.bool_(False))

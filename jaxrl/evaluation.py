@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.environment import episode_limit
+from jaxrl.environment import check_env, episode_limit
 from jaxrl.errors import check_range
 from jaxrl.records import EvalSummary
 from jaxrl.types import ActFn, Algorithm, Array, EnvParams, Key, PyTree
@@ -29,6 +29,14 @@ class Episodes(NamedTuple):
     returns: Array
     lengths: Array
     finished: Array
+
+
+def evaluation_key(seed: int) -> Key:
+    """The key of an evaluation with that seed: of a stream that no training run draws from.
+
+    `jax.random.key(seed)` itself is where training with the same seed starts.
+    """
+    return jax.random.fold_in(jax.random.key(seed), 0xE7A1)
 
 
 def play_episodes(
@@ -111,9 +119,11 @@ def evaluate(
 
     Raises:
         ConfigError: no episodes, or an environment without a time limit and no `max_steps`.
+        EnvironmentContractError: parameters that are not the environment's.
     """
     check_range("num_episodes", num_episodes, 1)
     env = algorithm.env
+    check_env(env, env_params)
     env_params = env.default_params if env_params is None else env_params
     limit = episode_limit(env, env_params, max_steps, "max_steps")
 
@@ -130,7 +140,7 @@ def evaluate(
         )
 
     play_all = jax.jit(jax.vmap(play, (0, None, None)))
-    return summarize(play_all(states, env_params, jax.random.key(seed)), greedy)
+    return summarize(play_all(states, env_params, evaluation_key(seed)), greedy)
 
 
 def summarize(episodes: Episodes, greedy: bool) -> EvalSummary:

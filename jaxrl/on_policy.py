@@ -18,6 +18,7 @@ from flax import struct
 
 from jaxrl import entropy, normalise, returns
 from jaxrl.config import as_arrays, validate
+from jaxrl.env_check import check_env
 from jaxrl.minibatch import as_rows
 from jaxrl.networks import ActorCritic, actor_critic
 from jaxrl.types import (
@@ -87,11 +88,13 @@ def network_and_envs(env: Any, config: Any) -> tuple[ActorCritic, VectorEnv]:
     """The network and the batch of environments that a config asks for, once it is checked.
 
     Raises:
-        ConfigError: a setting out of range.
+        ConfigError: a setting of the wrong kind or out of range.
+        EnvironmentContractError: the environment is not one.
         SpaceError: an action or observation space that the algorithm cannot take.
         UnknownNameError: a name in the config that no table has.
     """
     validate(config)
+    check_env(env)
     observation_space = env.observation_space(env.default_params)
     action_space = env.action_space(env.default_params)
     network = actor_critic(

@@ -18,14 +18,6 @@ SMALL = {"ppo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatch
 LEARNING = {"ppo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9)}
 """Settings for the probes, whose values are worked out at γ = 0.9."""
 
-PROBES = [
-    probes.ConstantReward,
-    probes.ObservationReward,
-    probes.DelayedReward,
-    probes.ActionReward,
-    probes.ActionObservationReward,
-    probes.Truncation,
-]
 STEPS = 25_000
 
 each_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
@@ -51,11 +43,20 @@ def keys(*seeds):
     return jnp.stack([jax.random.key(seed) for seed in seeds])
 
 
-def check_probe(name, probe, continuous):
-    env = probe(continuous=continuous)
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def on_probes(request):
+    """An algorithm, trained on every probe in one program; states `[probe]`."""
+    name = request.param
+    continuous = "discrete" not in ALGORITHMS[name].actions
+    env = probes.AnyProbe(continuous)
     algorithm = build(name, env, **LEARNING[name])
-    train = jax.jit(make_train(algorithm, STEPS, num_points=1))
-    state, _ = train(jax.random.key(0), env.default_params)
+    kinds = jnp.arange(len(probes.PROBES))
+    params = probes.WhichProbe(max_steps_in_episode=jnp.full_like(kinds, 10), kind=kinds)
+    train = jax.jit(jax.vmap(make_train(algorithm, STEPS, num_points=1), (None, 0)))
+    return algorithm, train(jax.random.key(0), params)[0], continuous
+
+
+def check_probe(algorithm, state, probe, continuous):
     for obs, value in probe.values if algorithm.value is not None else ():
         learned = float(algorithm.value(state, jnp.array([obs])))
         assert learned == pytest.approx(value, abs=0.1 * max(1.0, abs(value))), (obs, learned)
@@ -65,18 +66,22 @@ def check_probe(name, probe, continuous):
         assert good == (action > 0), (obs, chosen)
 
 
-@each_algorithm
-@pytest.mark.parametrize("probe", PROBES, ids=lambda p: p.__name__)
-def test_solves_probe(name, probe):
-    kinds = ALGORITHMS[name].actions
-    check_probe(name, probe, continuous="discrete" not in kinds)
+@pytest.mark.parametrize("probe", probes.PROBES, ids=lambda p: p.__name__)
+def test_solves_probe(on_probes, probe):
+    algorithm, states, continuous = on_probes
+    state = jax.tree.map(lambda x: x[probes.PROBES.index(probe)], states)
+    check_probe(algorithm, state, probe, continuous)
 
 
 @each_algorithm
-@pytest.mark.parametrize("probe", [probes.ActionObservationReward], ids=lambda p: p.__name__)
-def test_solves_probe_with_continuous_actions(name, probe):
-    if "continuous" in ALGORITHMS[name].actions:
-        check_probe(name, probe, continuous=True)
+def test_solves_probe_with_continuous_actions(name):
+    if "continuous" not in ALGORITHMS[name].actions:
+        pytest.skip("takes discrete actions alone")
+    env = probes.ActionObservationReward(continuous=True)
+    algorithm = build(name, env, **LEARNING[name])
+    train = jax.jit(make_train(algorithm, STEPS, num_points=1))
+    state = train(jax.random.key(0), env.default_params)[0]
+    check_probe(algorithm, state, probes.ActionObservationReward, continuous=True)
 
 
 def test_seed_alone_is_seed_in_batch(on_cartpole):

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxrl.environment import episode_limit, supports_render
 from jaxrl.errors import ConfigError, JaxrlError, check_range, missing_extra
+from jaxrl.evaluation import evaluation_key
 from jaxrl.records import TrainResult
 from jaxrl.run.notebook import display_image, in_notebook
 from jaxrl.types import Algorithm, EnvParams, Key, PyTree
@@ -83,7 +84,7 @@ def rollout_frames(
         (_, _, _, length), states = jax.lax.scan(step, carry, jax.random.split(key, limit))
         return jax.tree.map(lambda s, x: jnp.concatenate([s[None], x]), start, states), length + 1
 
-    states, count = jax.jit(play)(state, jax.random.key(seed))
+    states, count = jax.jit(play)(state, evaluation_key(seed))
     every = max(1, math.ceil(int(count) / max_frames))
     rows = np.arange(0, int(count), every)
     # The draw is compiled for one size of batch; rows are repeated to fill the last one.
