@@ -10,6 +10,8 @@ numbers of another width or of weak type where the state was reset with a plain 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -54,7 +56,8 @@ def check_env(env: Any, params: EnvParams | None = None, *, deep: bool = False) 
                 "methods (see jaxrl.environment.Environment)."
             )
     params = env.default_params if params is None else params
-    space = env.observation_space(params)
+    with _naming(env, "observation_space", params):
+        space = env.observation_space(params)
     key = jax.random.key(0)
     obs, state = _traced(env, "reset_env", key, params)
     _check_observation(env, "reset_env", obs, space)
@@ -76,42 +79,43 @@ def check_env(env: Any, params: EnvParams | None = None, *, deep: bool = False) 
         _check_by_playing(env, params)
 
 
-def _sampler(env: Any, params: EnvParams) -> Any:
-    sample = getattr(env.action_space(params), "sample", None)
-    if not callable(sample):
-        raise EnvironmentContractError(
-            f"{type(env).__name__}.action_space gives {type(env.action_space(params)).__name__}, "
-            "which has no sample(key): use jaxrl_envs.Discrete or jaxrl_envs.Box."
-        )
-    return sample
-
-
-def _sampled(env: Any, key: Any, params: EnvParams) -> Any:
-    """The abstract value of an action."""
-    sample = _sampler(env, params)
+@contextlib.contextmanager
+def _naming(env: Any, method: str, params: Any) -> Iterator[None]:
+    """Errors of an environment's own code as breaches of the contract, with the method's name."""
+    where = f"{type(env).__name__}.{method}"
     try:
-        return jax.eval_shape(sample, key)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise EnvironmentContractError(
-            f"{type(env).__name__}.action_space cannot be sampled: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _abstract(env: Any, method: str, *args: Any) -> Any:
-    """The abstract output of a method; an error where it cannot be traced."""
-    try:
-        return jax.eval_shape(getattr(env, method), *args)
+        yield
     except jax.errors.JAXTypeError as error:
         raise EnvironmentContractError(
-            f"{type(env).__name__}.{method} cannot be traced, because it uses the value of an "
-            "array in Python (an if, a float(), a numpy function): use jnp.where and jax.numpy. "
+            f"{where} cannot be traced, because it uses the value of an array in Python (an if, a "
+            "float(), a numpy function): use jnp.where and jax.numpy. "
             f"jax says: {str(error).splitlines()[0]}"
         ) from error
     except (AttributeError, TypeError, ValueError) as error:
         raise EnvironmentContractError(
-            f"{type(env).__name__}.{method} fails on what the contract gives it, among it "
-            f"parameters that are {type(args[-1]).__name__}: {type(error).__name__}: {error}"
+            f"{where} fails on what the contract gives it, parameters that are "
+            f"{type(params).__name__} among it: {type(error).__name__}: {error}"
         ) from error
+
+
+def _sampled(env: Any, key: Any, params: EnvParams) -> Any:
+    """The abstract value of an action."""
+    with _naming(env, "action_space", params):
+        space = env.action_space(params)
+    sample = getattr(space, "sample", None)
+    if not callable(sample):
+        raise EnvironmentContractError(
+            f"{type(env).__name__}.action_space gives {type(space).__name__}, which has no "
+            "sample(key): use jaxrl_envs.Discrete or jaxrl_envs.Box."
+        )
+    with _naming(env, "action_space's sample", params):
+        return jax.eval_shape(sample, key)
+
+
+def _abstract(env: Any, method: str, *args: Any) -> Any:
+    """The abstract output of a method; an error where it cannot be traced."""
+    with _naming(env, method, args[-1]):
+        return jax.eval_shape(getattr(env, method), *args)
 
 
 def _traced(env: Any, method: str, *args: Any) -> Any:

@@ -19,7 +19,8 @@ import pytest
 def pytest_configure(config):
     """Halves what the fast tests cost: most of it is compiling programs that run for a moment.
 
-    Slow tests, which train, keep the compiler's optimisations, and so test what users run.
+    Slow tests, and with them those marked `exact`, keep the compiler's optimisations: they test
+    what users run.
     """
     if config.option.markexpr == "not slow":
         os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

@@ -84,6 +84,7 @@ def test_solves_probe_with_continuous_actions(name):
     check_probe(algorithm, state, probes.ActionObservationReward, continuous=True)
 
 
+@pytest.mark.exact
 def test_seed_alone_is_seed_in_batch(on_cartpole):
     _, start, many = on_cartpole
     batch = many(start(keys(3, 1, 4, 2)), 5)[0].train
@@ -123,6 +124,7 @@ def test_metrics_do_not_grow_with_the_run(on_cartpole):
     assert jax.tree.map(lambda x: x.shape, short) == jax.tree.map(lambda x: x.shape, long)
 
 
+@pytest.mark.exact
 def test_updates_in_two_calls_are_updates_in_one(on_cartpole):
     _, start, many = on_cartpole
     once = many(start(keys(0, 1)), 4)[0]

@@ -175,5 +175,5 @@ class Unsampled:
 
 def test_a_space_that_cannot_be_sampled_is_named():
     env = broken(action_space=lambda self, params=None: Unsampled())
-    with pytest.raises(EnvironmentContractError, match="action_space cannot be sampled"):
+    with pytest.raises(EnvironmentContractError, match="action_space's sample fails"):
         check_env(env)

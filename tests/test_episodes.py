@@ -72,6 +72,7 @@ def test_rows_are_the_environments_own_steps(played, cartpole):
     )
 
 
+@pytest.mark.exact
 def test_seed_alone_is_seed_in_batch(played, cartpole):
     """A seed whose episodes end early waits for the others, and that changes nothing in its own."""
     together, keys = played

@@ -23,6 +23,7 @@ def collected(small_ppo, cartpole):
     return parts, state, trajectory, module.make_batch(parts, state, trajectory)
 
 
+@pytest.mark.exact
 def test_ratio_is_one_on_the_first_minibatch(collected):
     parts, state, _, batch = collected
     policy = parts.network.policy(state.params, batch.obs)

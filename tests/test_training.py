@@ -72,6 +72,7 @@ def test_what_a_run_returns(whole):
     assert len(names) == 1  # a key never appears or disappears
 
 
+@pytest.mark.exact
 def test_resumed_run_is_the_whole_run_bit_for_bit(small_ppo, whole, tmp_path):
     """20 updates = 10 + save + load + 10."""
     folder = tmp_path / "run"
@@ -206,6 +207,7 @@ def test_a_nan_stops_the_run_and_leaves_the_last_finite_checkpoint(cartpole, tmp
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.params))
 
 
+@pytest.mark.exact
 def test_sweep_lanes_are_the_runs_they_stand_for(cartpole, tmp_path):
     env, params = cartpole
     base = PPOConfig(num_envs=4, num_steps=16, hidden_sizes=(16,))
