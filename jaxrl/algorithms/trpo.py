@@ -51,7 +51,7 @@ from jaxrl.optim import adam, descend
 from jaxrl.types import Algorithm, Array, EnvParams, Key, Mean, Metrics, PyTree, Trajectory
 from jaxrl.vector import ResetPolicy, VectorEnv
 
-CG_TOLERANCE = 1e-6
+CG_TOLERANCE = 1e-8
 """Conjugate gradients stop early at this residual, relative to the gradient's norm."""
 
 
