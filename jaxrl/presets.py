@@ -150,8 +150,8 @@ PRESETS: dict[tuple[str, str], Preset] = {
         # λ, damping and the critic's passes are rl-baselines3-zoo's.
         TRPOConfig(
             num_envs=4,
-            num_steps=128,
-            num_minibatches=4,
+            num_steps=256,
+            num_minibatches=8,
             cg_damping=1e-3,
             gae_lambda=0.98,
             n_critic_updates=20,
