@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxrl.errors import ConfigError, check_range
+from jaxrl.errors import ConfigError, check_range, unknown_name
 
 T = TypeVar("T")
 
@@ -44,13 +44,20 @@ def is_static(field: dataclasses.Field[Any]) -> bool:
 
 
 def validate(config: Any) -> None:
-    """Raises `ConfigError` for the first field that is of the wrong kind or out of its range.
+    """Refuses the first field that is of the wrong kind or out of its range.
 
     Numbers that are being traced (a sweep under a caller's `vmap`) are let through.
+
+    Raises:
+        UnknownNameError: a name that is not among those a field takes, with the nearest.
+        ConfigError: anything else.
     """
     kinds = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        names = _names(kinds[field.name])
+        if names and isinstance(value, str) and value not in names:
+            raise unknown_name(field.name, value, names)
         if not is_kind(value, kinds[field.name]):
             raise ConfigError(
                 f"{field.name}={value!r} is of the wrong kind: needed is "
@@ -79,6 +86,15 @@ def is_kind(value: Any, kind: Any) -> bool:
     if kind is int:
         return _is_number(value, "iu")
     return isinstance(value, kind)
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    """The names that a field of a `Literal`, or of one and another kind, takes."""
+    if typing.get_origin(kind) is typing.Literal:
+        return typing.get_args(kind)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return sum((_names(one) for one in typing.get_args(kind)), ())
+    return ()
 
 
 def _is_number(value: Any, kinds: str) -> bool:

@@ -90,13 +90,19 @@ def clip_fraction(log_ratio: Array, clip_eps: Array | float) -> Array:
     return (jnp.abs(jnp.exp(log_ratio) - 1) > clip_eps).mean(dtype=jnp.float32)
 
 
-def squared_value_loss(value: Array, target: Array) -> Array:
+def squared_value_loss(value: Array, target: Array, stop_target_gradients: bool = True) -> Array:
     """`½ E[(V - target)²]`, scalar. The half is rlax's and CleanRL's; `vf_coef` weighs it.
 
-    No gradient flows through the target.
+    Args:
+        value, target: `[N]`, or any one shape.
+        stop_target_gradients: take the target for a constant (the semi-gradient of TD learning,
+            Sutton & Barto 2018 §9.3). Without, a target that bootstraps is moved toward the value
+            too (the residual gradient, Baird 1995).
     """
     chex.assert_equal_shape([value, target])
-    return 0.5 * jnp.square(value - jax.lax.stop_gradient(target)).mean()
+    if stop_target_gradients:
+        target = jax.lax.stop_gradient(target)
+    return 0.5 * jnp.square(value - target).mean()
 
 
 def clipped_value_loss(

@@ -12,10 +12,18 @@ from jaxrl import rewards
 from jaxrl.algorithms import ALGORITHMS
 from jaxrl.update import initial_carry, make_train, make_update, run_updates
 
-SMALL = {"ppo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2)}
+SMALL = {
+    "ppo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2),
+    "a2c": dict(num_envs=8, num_steps=5, hidden_sizes=(16,)),
+    "trpo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2),
+}
 """Sizes that compile quickly."""
 
-LEARNING = {"ppo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9)}
+LEARNING = {
+    "ppo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9),
+    "a2c": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9, optimizer="adam"),
+    "trpo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9, cg_max_steps=5),
+}
 """Settings for the probes, whose values are worked out at γ = 0.9."""
 
 STEPS = 25_000

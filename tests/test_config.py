@@ -7,7 +7,7 @@ import pytest
 
 from jaxrl.algorithms.ppo import PPOConfig
 from jaxrl.config import validate
-from jaxrl.errors import ConfigError
+from jaxrl.errors import ConfigError, UnknownNameError
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from jaxrl.errors import ConfigError
         (dict(normalize_obs="yes"), "True or False"),
         (dict(hidden_sizes=64), "a tuple, each of it a whole number"),
         (dict(hidden_sizes=(64.5,)), "hidden_sizes"),
-        (dict(ent_coef_decay="lin"), "one of linear, cosine, exponential"),
+        (dict(ent_coef_decay=3), "one of linear, cosine, exponential"),
         (dict(learning_rate=jnp.ones(3)), "learning_rate"),
         (dict(gamma=1.5), r"gamma=1\.5 is out of range"),
         (dict(gamma=float("nan")), "gamma=nan"),
@@ -31,6 +31,11 @@ from jaxrl.errors import ConfigError
 def test_wrong_settings_are_named(settings, words):
     with pytest.raises(ConfigError, match=words):
         validate(PPOConfig(**settings))
+
+
+def test_a_name_that_is_not_taken_is_refused_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="ent_coef_decay 'lin': did you mean 'linear'"):
+        validate(PPOConfig(ent_coef_decay="lin"))
 
 
 def test_numbers_of_any_make_pass():

@@ -224,6 +224,9 @@ def test_an_action_space_it_cannot_take_is_refused(cartpole):
     class Tuple:
         shape = None
 
+        def sample(self, key):
+            return jnp.int32(0)
+
     env = type("Odd", (type(cartpole[0]),), {"action_space": lambda self, params=None: Tuple()})()
     with pytest.raises(SpaceError, match="Discrete action space or a Box"):
         ppo(env)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxrl.algorithms import ppo
+from jaxrl.algorithms import actor_critic, ppo, trpo
 from jaxrl.errors import unknown_name
 from jaxrl.types import Algorithm
 
@@ -33,6 +33,18 @@ class AlgorithmEntry(NamedTuple):
 ALGORITHMS: dict[str, AlgorithmEntry] = {
     "ppo": AlgorithmEntry(
         ppo.ppo, ppo.PPOConfig, ("discrete", "continuous"), "clipped policy optimisation, on-policy"
+    ),
+    "a2c": AlgorithmEntry(
+        actor_critic.a2c,
+        actor_critic.ActorCriticConfig,
+        ("discrete", "continuous"),
+        "actor-critic: one-step, A2C, or V-trace for actors that lag",
+    ),
+    "trpo": AlgorithmEntry(
+        trpo.trpo,
+        trpo.TRPOConfig,
+        ("discrete", "continuous"),
+        "natural gradient within a trust region, on-policy",
     ),
 }
 
