@@ -9,8 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxrl.algorithms.grpo import GRPOConfig as GRPOConfig
+    from jaxrl.algorithms.grpo import grpo as grpo
     from jaxrl.algorithms.ppo import PPOConfig as PPOConfig
     from jaxrl.algorithms.ppo import ppo as ppo
+    from jaxrl.algorithms.reinforce import ReinforceConfig as ReinforceConfig
+    from jaxrl.algorithms.reinforce import reinforce as reinforce
     from jaxrl.environment import Environment as Environment
     from jaxrl.environment import check_env as check_env
     from jaxrl.environment import make as make
@@ -35,8 +39,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "GRPOConfig": "algorithms.grpo",
+    "grpo": "algorithms.grpo",
     "PPOConfig": "algorithms.ppo",
     "ppo": "algorithms.ppo",
+    "ReinforceConfig": "algorithms.reinforce",
+    "reinforce": "algorithms.reinforce",
     "Environment": "environment",
     "check_env": "environment",
     "make": "environment",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxrl.algorithms import ppo
+from jaxrl.algorithms import grpo, ppo, reinforce
 from jaxrl.errors import unknown_name
 from jaxrl.types import Algorithm
 
@@ -33,6 +33,18 @@ class AlgorithmEntry(NamedTuple):
 ALGORITHMS: dict[str, AlgorithmEntry] = {
     "ppo": AlgorithmEntry(
         ppo.ppo, ppo.PPOConfig, ("discrete", "continuous"), "clipped policy optimisation, on-policy"
+    ),
+    "reinforce": AlgorithmEntry(
+        reinforce.reinforce,
+        reinforce.ReinforceConfig,
+        ("discrete", "continuous"),
+        "the policy gradient of whole episodes, with a baseline",
+    ),
+    "grpo": AlgorithmEntry(
+        grpo.grpo,
+        grpo.GRPOConfig,
+        ("discrete", "continuous"),
+        "clipped like PPO, groups of whole episodes instead of a critic",
     ),
 }
 
