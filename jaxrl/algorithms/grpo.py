@@ -317,8 +317,8 @@ def loss_fn(
     """`-surrogate + beta · KL(π_θ‖π_ref) - ent_coef · E[H]` of all episodes of an update.
 
     The first two are aggregated alike, by `loss_type`. In the notes' form, where the 1/L is in the
-    advantage, the KL gets it from `loss_type="grpo"`, whose steps weigh the same: the notes' form is
-    then the published one with its KL, too. The entropy is a mean over steps, as in TRL.
+    advantage, the KL gets it from `loss_type="grpo"`, whose steps weigh the same, so that the form
+    is the published one with its KL, too. The entropy is a mean over steps, as in TRL.
 
     Args:
         params: the network's parameters.
