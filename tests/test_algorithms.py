@@ -21,8 +21,15 @@ SMALL = {
 
 LEARNING = {
     "ppo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9),
-    "reinforce": dict(baseline="value", gamma=0.9, critic_learning_rate=5e-3, n_critic_updates=5),
-    "grpo": dict(learning_rate=5e-3),
+    "reinforce": dict(
+        num_envs=64,
+        max_episode_steps=None,
+        baseline="value",
+        gamma=0.9,
+        learning_rate=1e-2,
+        critic_learning_rate=5e-3,
+    ),
+    "grpo": dict(num_groups=8, max_episode_steps=None, learning_rate=5e-3),
 }
 """Settings for the probes, whose values are worked out at γ = 0.9."""
 
