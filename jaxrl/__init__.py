@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxrl.algorithms.actor_critic import ActorCriticConfig as ActorCriticConfig
     from jaxrl.algorithms.actor_critic import a2c as a2c
+    from jaxrl.algorithms.grpo import GRPOConfig as GRPOConfig
+    from jaxrl.algorithms.grpo import grpo as grpo
     from jaxrl.algorithms.ppo import PPOConfig as PPOConfig
     from jaxrl.algorithms.ppo import ppo as ppo
+    from jaxrl.algorithms.reinforce import ReinforceConfig as ReinforceConfig
+    from jaxrl.algorithms.reinforce import reinforce as reinforce
     from jaxrl.algorithms.trpo import TRPOConfig as TRPOConfig
     from jaxrl.algorithms.trpo import trpo as trpo
     from jaxrl.environment import Environment as Environment
@@ -43,6 +47,10 @@ _HOME = {
     "a2c": "algorithms.actor_critic",
     "PPOConfig": "algorithms.ppo",
     "ppo": "algorithms.ppo",
+    "GRPOConfig": "algorithms.grpo",
+    "grpo": "algorithms.grpo",
+    "ReinforceConfig": "algorithms.reinforce",
+    "reinforce": "algorithms.reinforce",
     "TRPOConfig": "algorithms.trpo",
     "trpo": "algorithms.trpo",
     "Environment": "environment",

@@ -84,8 +84,8 @@ class Batch(NamedTuple):
     entropy_noise: Array | None = None
 
 
-def network_and_envs(env: Any, config: Any) -> tuple[ActorCritic, VectorEnv]:
-    """The network and the batch of environments that a config asks for, once it is checked.
+def network_of(env: Any, config: Any, *, shared_torso: bool = False) -> ActorCritic:
+    """The network that a config asks for, once it is checked.
 
     Raises:
         ConfigError: a setting of the wrong kind or out of range.
@@ -103,10 +103,16 @@ def network_and_envs(env: Any, config: Any) -> tuple[ActorCritic, VectorEnv]:
         torso=config.torso,
         hidden_sizes=config.hidden_sizes,
         activation=config.activation,
-        shared_torso=config.shared_torso,
+        shared_torso=shared_torso,
         squash=config.squash,
     )
     entropy.check(config, action_space)
+    return network
+
+
+def network_and_envs(env: Any, config: Any) -> tuple[ActorCritic, VectorEnv]:
+    """The network and the batch of environments that a config asks for; raises as `network_of`."""
+    network = network_of(env, config, shared_torso=config.shared_torso)
     return network, vectorize(env, config.num_envs, reset=config.reset, pool_size=config.pool_size)
 
 
@@ -173,11 +179,11 @@ def value(parts: Parts, state: Any, obs: Array) -> Array:
     return parts.network.value(state.params, normalise.see(state.obs_stats, obs))
 
 
-def collect(parts: Parts, state: Any, record: Record = "nothing") -> tuple[Any, Trajectory]:
-    """Plays `num_steps` steps in all environments with the policy as it is."""
+def sampling(parts: Parts, state: Any, num_envs: int) -> tuple[Callable, Callable]:
+    """`noise` and `policy` of a rollout: actions sampled from the state's policy, and `Extras`."""
 
     def noise(key: Key) -> Array:
-        return parts.network.noise(key, (parts.config.num_envs,))
+        return parts.network.noise(key, (num_envs,))
 
     def policy(obs: Array, noise: Array) -> tuple[Array, Extras]:
         distribution = parts.network.policy(state.params, normalise.see(state.obs_stats, obs))
@@ -185,6 +191,12 @@ def collect(parts: Parts, state: Any, record: Record = "nothing") -> tuple[Any, 
         log_prob = distribution.log_prob(raw_action)
         return distribution.env_action(raw_action), Extras(raw_action, log_prob)
 
+    return noise, policy
+
+
+def collect(parts: Parts, state: Any, record: Record = "nothing") -> tuple[Any, Trajectory]:
+    """Plays `num_steps` steps in all environments with the policy as it is."""
+    noise, policy = sampling(parts, state, parts.config.num_envs)
     key, key_rollout = jax.random.split(state.key)
     vector, trajectory = rollout(
         parts.venv,
@@ -247,7 +259,7 @@ def finish(
     return state.replace(
         params=params,
         opt_state=opt_state,
-        obs_stats=normalise.update_stats(state.obs_stats, trajectory.obs),
+        obs_stats=normalise.update_stats(state.obs_stats, trajectory.obs, trajectory.valid),
         update=state.update + 1,
         ent_coef_shift=entropy.control(state, entropy_now),
     )

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl.algorithms.actor_critic import ActorCriticConfig
+from jaxrl.algorithms.grpo import GRPOConfig
 from jaxrl.algorithms.ppo import PPOConfig
+from jaxrl.algorithms.reinforce import ReinforceConfig
 from jaxrl.algorithms.trpo import TRPOConfig
 
 
@@ -49,7 +51,7 @@ class Preset(NamedTuple):
         return int((returns >= self.threshold).sum()) >= self.needed
 
 
-PRESETS: dict[tuple[str, str], Preset] = {
+PRESETS: dict[tuple[str, ...], Preset] = {
     ("ppo", "CartPole-v1"): Preset(
         # rl-baselines3-zoo's, with half its epochs and the usual λ: its own left one seed behind.
         PPOConfig(
@@ -194,10 +196,34 @@ PRESETS: dict[tuple[str, str], Preset] = {
         needed=8,
         reached="10 of 10 seeds, IQM -174.3",
     ),
+    ("reinforce", "CartPole-v1"): Preset(
+        ReinforceConfig(learning_rate_final=0.0),
+        total_steps=500_000,
+        threshold=475.0,
+        seeds=10,
+        needed=9,
+        reached="10 of 10 seeds, IQM 497.1",
+    ),
+    ("grpo", "CartPole-v1"): Preset(
+        GRPOConfig(learning_rate_final=0.0),
+        total_steps=400_000,
+        threshold=475.0,
+        seeds=10,
+        needed=9,
+        reached="10 of 10 seeds, IQM 500.0",
+    ),
+    ("grpo", "CartPole-v1", "notes"): Preset(
+        GRPOConfig.notes(learning_rate_final=0.0),
+        total_steps=700_000,
+        threshold=475.0,
+        seeds=10,
+        needed=8,
+        reached="10 of 10 seeds, IQM 500.0",
+    ),
 }
-"""`(algorithm, environment)` to preset."""
+"""`(algorithm, environment)` to preset; a third word names another one of the same pair."""
 
 
-def preset(algorithm: str, env: str) -> Preset | None:
+def preset(algorithm: str, env: str, *variant: str) -> Preset | None:
     """The preset of that pair; `gymnax:` in front of a name makes no difference."""
-    return PRESETS.get((algorithm, env.removeprefix("gymnax:")))
+    return PRESETS.get((algorithm, env.removeprefix("gymnax:"), *variant))

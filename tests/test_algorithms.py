@@ -16,6 +16,8 @@ SMALL = {
     "ppo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2),
     "a2c": dict(num_envs=8, num_steps=5, hidden_sizes=(16,)),
     "trpo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2),
+    "reinforce": dict(num_envs=8, hidden_sizes=(16,), max_episode_steps=40),
+    "grpo": dict(num_groups=2, num_generations=4, hidden_sizes=(16,), max_episode_steps=40),
 }
 """Sizes that compile quickly."""
 
@@ -23,8 +25,20 @@ LEARNING = {
     "ppo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9),
     "a2c": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9, optimizer="adam"),
     "trpo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9, cg_max_steps=5),
+    "reinforce": dict(
+        num_envs=64,
+        max_episode_steps=None,
+        baseline="value",
+        gamma=0.9,
+        learning_rate=1e-2,
+        critic_learning_rate=5e-3,
+    ),
+    "grpo": dict(num_groups=8, max_episode_steps=None, learning_rate=5e-3),
 }
 """Settings for the probes, whose values are worked out at γ = 0.9."""
+
+PLANNED = {"reinforce": 20, "grpo": 20}
+"""Steps of a CartPole episode: so many planned updates are about one, where it plays them whole."""
 
 STEPS = 25_000
 
@@ -43,7 +57,8 @@ def on_cartpole(request, cartpole):
     source = rewards.environment()
     update = make_update(algorithm, source)
     start = jax.jit(lambda keys: initial_carry(algorithm, source, keys, cartpole[1], 10))
-    many = jax.jit(lambda carry, n: run_updates(update, carry, n))
+    planned = PLANNED.get(request.param, 1)
+    many = jax.jit(lambda carry, n: run_updates(update, carry, n * planned))
     return algorithm, start, many
 
 
@@ -138,6 +153,7 @@ def test_updates_in_two_calls_are_updates_in_one(on_cartpole):
     once = many(start(keys(0, 1)), 4)[0]
     twice = many(many(start(keys(0, 1)), 1)[0], 3)[0]
     jax.tree.map(np.testing.assert_array_equal, _bits(once), _bits(twice))
+    assert (once.train.update > 1).all()
 
 
 def test_acts_on_any_leading_shape(on_cartpole):

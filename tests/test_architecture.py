@@ -37,6 +37,8 @@ ROOMS = {
     "jaxrl.minibatch": 1,
     "jaxrl.entropy": 1,
     "jaxrl.on_policy": 1,
+    "jaxrl.episodic": 1,
+    "jaxrl.group": 1,
     "jaxrl.optim": 1,
     "jaxrl.replay": 1,
     "jaxrl.stats": 1,
