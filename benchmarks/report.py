@@ -7,6 +7,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from jaxrl.stats import iqm
+
 HERE = Path(__file__).parent
 START, END = "<!-- {}: start -->", "<!-- {}: end -->"
 
@@ -15,7 +17,7 @@ def write_report() -> None:
     """Rewrites every table; text between them stays."""
     path = HERE / "README.md"
     text = path.read_text()
-    for name, table in (("throughput", throughput), ("presets", presets)):
+    for name, table in (("throughput", throughput), ("presets", presets), ("the_story", story)):
         rows = _lines(HERE / "results" / f"{name}.jsonl")
         before, _, rest = text.partition(START.format(name))
         _, _, after = rest.partition(END.format(name))
@@ -70,6 +72,38 @@ def presets(rows: list[dict[str, Any]]) -> str:
             f"| {row['train_seconds']:.0f} | {row['date']} at `{row['commit']}` |"
         )
     return "\n".join(lines)
+
+
+def story(rows: list[dict[str, Any]]) -> str:
+    """Where each chapter of the notes' story ended, and how noisy its gradient is."""
+    ends = [
+        "| environment | algorithm | return after the run, IQM of seeds | lowest seed | train s |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    noises = [
+        "| environment | estimator | variance | episodes until noise = signal |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    for row in rows:
+        label = row["label"].replace("\n", " ")
+        if row["kind"] == "curve":
+            last = row["values"][-1]
+            ends.append(
+                f"| {row['env']} | {label} | {iqm(last):.1f} | {min(last):.1f} "
+                f"| {row['train_seconds']:.0f} |"
+            )
+        else:
+            ratio = row["noise_to_signal"]
+            noises.append(
+                f"| {row['env']} | {label} | {row['variance']:,.3g} "
+                f"| {'–' if ratio is None else format(ratio, ',.1f')} |"
+            )
+    return "\n".join([_about(rows[0]), "", *ends, "", *noises])
+
+
+def story_lines() -> list[dict[str, Any]]:
+    """What `the_story.py` measured last."""
+    return _lines(HERE / "results" / "the_story.jsonl")
 
 
 def _median(rows: list[dict[str, Any]], name: str, size: int, field: str) -> float:

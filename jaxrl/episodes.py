@@ -133,7 +133,14 @@ def rollout_episodes(
     nothing = jnp.zeros(num_envs)
     lanes = _Lanes(obs, state, running, nothing.astype(jnp.int32), nothing)
     like = jax.eval_shape(play_block, lanes, key)[1]
-    rows = jax.tree.map(lambda x: jnp.zeros((num_blocks * block, *x.shape[1:]), x.dtype), like)
+    length = num_blocks * block
+    rows = jax.tree.map(
+        lambda x: jnp.zeros((length, *x.shape[1:]), x.dtype), like._replace(record=None)
+    )
+    if record == "every_step":
+        # A state can hold random keys, of which there are no zeros.
+        kept = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), state)
+        rows = rows._replace(record=kept)
     _, lanes, rows = jax.lax.while_loop(
         lambda loop: (loop[0] < num_blocks) & _any_lane(loop[1].running),
         play,

@@ -334,6 +334,7 @@ def _strong(tree: PyTree) -> PyTree:
 
     def strengthen(x: Any) -> Array:
         x = jnp.asarray(x)
-        return jax.lax.convert_element_type(x, x.dtype) if x.weak_type else x
+        weak = getattr(x, "weak_type", False)  # random keys are neither
+        return jax.lax.convert_element_type(x, x.dtype) if weak else x
 
     return jax.tree.map(strengthen, tree)

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import probes
 import pytest
+from flax import struct
 
 from jaxrl.episodes import BLOCK, count_steps, rollout_episodes
 from jaxrl.errors import ConfigError
 from jaxrl.vector import reset_batch
+from jaxrl_envs import base
 
 LANES = 6
 
@@ -115,7 +117,7 @@ def test_a_time_limit_is_no_death():
     assert int(trajectory.valid.sum()) == 10 * LANES
 
 
-def play_probe(env):
+def play_probe(env, **settings):
     def policy(obs, noise):
         return jnp.ones(LANES, jnp.int32), noise
 
@@ -128,6 +130,7 @@ def play_probe(env):
         policy,
         jax.random.key(1),
         10,
+        **settings,
     ).trajectory
 
 
@@ -140,6 +143,25 @@ def test_idle_lanes_play_nothing(cartpole):
     assert int(num_steps) == int(trajectory.valid.sum())
     assert float(episodes["episode/return"].count) == 2
     np.testing.assert_array_equal(trajectory.record.valid, running)
+
+
+def test_states_that_hold_random_keys_are_recorded():
+    @struct.dataclass
+    class Keyed(base.EnvState):
+        key: jax.Array
+
+    class WithKey(probes.Probe):
+        def reset_env(self, key, params):
+            return jnp.zeros(1), Keyed(jnp.int32(0), key)
+
+        def step_env(self, key, state, action, params):
+            state = Keyed(state.time + 1, key)
+            return jnp.zeros(1), state, jnp.float32(1), state.time >= 3, {}
+
+    env = WithKey()
+    trajectory = play_probe(env, record="every_step")
+    assert trajectory.record.state.key.shape == (10, LANES)
+    assert jax.dtypes.issubdtype(trajectory.record.state.key.dtype, jax.dtypes.prng_key)
 
 
 def test_a_run_of_more_steps_than_can_be_counted_is_refused():
