@@ -220,10 +220,6 @@ class TanhGaussian(NamedTuple):
         """Of `u`, before squashing: the squashed one has no closed form. `[...]`."""
         return self._base().entropy()
 
-    def sample_entropy(self, key: Key) -> Array:
-        """One-sample estimate of the squashed entropy, `-log π` of a fresh action, `[...]`."""
-        return -self.log_prob(self.sample(key))
-
     def mode(self) -> Array:
         """The mean of `u`: the median of the squashed action."""
         return self.mean

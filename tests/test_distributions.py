@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rlax
 
-from jaxrl import distributions
+from jaxrl import distributions, entropy
 from jaxrl.distributions import Categorical, DiagonalGaussian, TanhGaussian
 from jaxrl.errors import SpaceError
 from jaxrl_envs import spaces
@@ -259,7 +259,8 @@ class TestTanhGaussian:
         for i in range(2):
             slope = (HIGH[i] - LOW[i]) / 2 / np.cosh(mean[i] + std[i] * grid) ** 2
             expected += (weight * np.log(slope)).sum()
-        sampled = squashed(jnp.broadcast_to(mean, (SAMPLES, 2))).sample_entropy(KEY)
+        many = squashed(jnp.broadcast_to(mean, (SAMPLES, 2)))
+        sampled = entropy.of(many, many.noise(KEY))
         assert abs(sampled.mean() - expected) < 4.5 * sampled.std() / np.sqrt(SAMPLES)
         np.testing.assert_allclose(squashed(mean).entropy(), gaussian(mean).entropy())
 
