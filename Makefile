@@ -27,10 +27,10 @@ demo: $(STAMP)  ## train PPO on CartPole-v1; prints the return, leaves a curve a
 	$(BIN)/jaxrl train ppo CartPole-v1 --seeds 10
 
 test: $(STAMP)  ## the fast tests, under 8 minutes on 2 cores
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(STAMP)  ## the learning tests and the notebooks; tens of minutes
-	$(BIN)/python -m pytest -n $(WORKERS) -m "slow or exact"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow or exact"
 
 lint: $(STAMP)  ## ruff and pyright
 	$(BIN)/ruff format --check .

@@ -47,7 +47,7 @@ class Tabular(base.Environment):
         return base.EnvParams(max_steps_in_episode=HORIZON)
 
     def reset_env(self, key: Any, params: Any) -> Any:
-        where = jax.random.choice(key, STATES, p=jnp.asarray(START)).astype(jnp.int32)
+        where = jax.random.choice(key, STATES, p=jnp.asarray(START, jnp.float32)).astype(jnp.int32)
         state = TabularState(jnp.int32(0), where)
         return self.get_obs(state), state
 

@@ -129,7 +129,7 @@ def test_different_keys_give_different_parameters(on_cartpole):
 
 def test_learn_keeps_structure_and_types(on_cartpole):
     algorithm, start, _ = on_cartpole
-    state = jax.tree.map(lambda x: x[0], start(keys(0)).train)
+    state = jax.tree.map(lambda x: x[0], start(keys(0, 1, 2, 3)).train)
     collected, trajectory = jax.eval_shape(algorithm.collect, state)
     learned, metrics = jax.eval_shape(algorithm.learn, collected, trajectory)
     given, got = jax.eval_shape(lambda: state), learned
@@ -150,15 +150,16 @@ def test_metrics_do_not_grow_with_the_run(on_cartpole):
 @pytest.mark.exact
 def test_updates_in_two_calls_are_updates_in_one(on_cartpole):
     _, start, many = on_cartpole
-    once = many(start(keys(0, 1)), 4)[0]
-    twice = many(many(start(keys(0, 1)), 1)[0], 3)[0]
+    begin = start(keys(0, 1, 2, 3))
+    once = many(begin, 4)[0]
+    twice = many(many(begin, 1)[0], 3)[0]
     jax.tree.map(np.testing.assert_array_equal, _bits(once), _bits(twice))
     assert (once.train.update > 1).all()
 
 
 def test_acts_on_any_leading_shape(on_cartpole):
     algorithm, start, _ = on_cartpole
-    state = jax.tree.map(lambda x: x[0], start(keys(0)).train)
+    state = jax.tree.map(lambda x: x[0], start(keys(0, 1, 2, 3)).train)
     for leading in ((), (3,), (2, 3)):
         action = algorithm.act(state, jnp.zeros((*leading, 4)), jax.random.key(0))
         assert action.shape == leading

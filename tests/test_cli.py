@@ -144,18 +144,24 @@ def test_resume_refuses_what_differs_before_compiling(finished, capsys, tmp_path
     assert status == 0 and (folder / "result.json").exists(), err
 
 
-def test_a_run_remembers_how_its_environment_was_made(capsys, tmp_path):
-    """Arguments of the factory (the board's size) and parameters that are arrays."""
-    for env, flags in [("Catch-bsuite", ["--env-params", "rows=5", "columns=5"]), (ACROBOT, [])]:
-        folder = tmp_path / env
-        status, _, err = run(
-            capsys, "train", "ppo", env, *SMALL, "--out", str(folder), "--no-gif", *flags
-        )
-        assert status == 0, err
-        assert run(capsys, "eval", str(folder), "--episodes", "2", "--max-steps", "9")[0] == 0
-        (folder / "result.json").unlink()
-        status, _, err = run(capsys, "train", "ppo", env, "--resume", str(folder), "--no-gif")
-        assert status == 0, err
+@pytest.mark.parametrize(
+    ("env", "flags"),
+    [
+        ("Catch-bsuite", ["--env-params", "rows=5", "columns=5"]),
+        pytest.param(ACROBOT, [], marks=pytest.mark.slow),
+    ],
+    ids=["arguments of the factory", "parameters that are arrays"],
+)
+def test_a_run_remembers_how_its_environment_was_made(env, flags, capsys, tmp_path):
+    folder = tmp_path / "run"
+    status, _, err = run(
+        capsys, "train", "ppo", env, *SMALL, "--out", str(folder), "--no-gif", *flags
+    )
+    assert status == 0, err
+    assert run(capsys, "eval", str(folder), "--episodes", "2", "--max-steps", "9")[0] == 0
+    (folder / "result.json").unlink()
+    status, _, err = run(capsys, "train", "ppo", env, "--resume", str(folder), "--no-gif")
+    assert status == 0, err
 
 
 def test_refused_settings_leave_no_folder(capsys, tmp_path, monkeypatch):

@@ -291,6 +291,9 @@ def test_an_environment_without_a_limit_needs_one():
     class Endless(enumeration.Tabular):
         default_params = property(lambda self: ())
 
+        def is_truncated(self, state, params):
+            return jnp.bool_(False)
+
     with pytest.raises(ConfigError, match="max_episode_steps"):
         reinforce(Endless())
     assert reinforce(Endless(), ReinforceConfig(max_episode_steps=3)).steps_per_update == 64

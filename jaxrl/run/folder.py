@@ -338,6 +338,11 @@ def _finite(x: Any) -> float | None:
     return float(x) if math.isfinite(x) else None
 
 
+def _number(x: float | None) -> float:
+    """What `_finite` wrote, NaN where nothing was counted."""
+    return math.nan if x is None else x
+
+
 def _read_metrics(path: Path) -> list[LogPoint]:
     """The whole lines of `metrics.jsonl`; a last line that was cut off is not one."""
     file = path / "metrics.jsonl"
@@ -347,9 +352,9 @@ def _read_metrics(path: Path) -> list[LogPoint]:
             break
         row = json.loads(line)
         step, update = row.pop("step"), row.pop("update")
-        timing = {k: v for k, v in row.items() if not isinstance(v, list)}
+        timing = {k: _number(v) for k, v in row.items() if not isinstance(v, list)}
         metrics = {
-            name: np.array([np.nan if x is None else x for x in values])
+            name: np.array([_number(x) for x in values])
             for name, values in row.items()
             if isinstance(values, list)
         }
