@@ -15,7 +15,7 @@ each_preset = pytest.mark.parametrize("pair", PRESETS, ids=":".join)
 def test_builds_and_says_what_it_reached(pair):
     algorithm, env_name = pair
     known = PRESETS[pair]
-    env, _ = make(env_name)
+    env, _ = make(env_name, **known.env_settings)
     assert algorithm in ALGORITHMS
     built = algorithm_entry(algorithm).build(env, known.config)
     assert known.total_steps >= built.steps_per_update
@@ -34,7 +34,7 @@ def test_target_is_a_number_of_seeds_or_their_mean():
 @each_preset
 def test_reaches_its_target(pair):
     known = PRESETS[pair]
-    env, params = make(pair[1])
+    env, params = make(pair[1], **known.env_settings)
     algorithm = algorithm_entry(pair[0]).build(env, known.config)
     result = train(
         algorithm, params, total_steps=known.total_steps, seeds=known.seeds, eval_every=0
