@@ -5,8 +5,8 @@
     python benchmarks/transfer.py LunarLander-v3
 
 Nothing of Gymnasium's environment is touched: policies are greedy, see its observations, and play
-100 episodes with the seeds 0 to 99. Lines go to `benchmarks/results/transfer.jsonl`, and the table in
-`benchmarks/README.md` is made from them.
+100 episodes with the seeds 0 to 99. Lines go to `benchmarks/results/transfer.jsonl`, and the table
+in `benchmarks/README.md` is made from them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import json
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,11 @@ def main() -> None:
             seeds=args.seeds,
             eval_every=0,
         )
+        act = jax.jit(partial(algorithm.act, greedy=True))
         for seed in range(args.seeds):
             state = jax.tree.map(lambda leaf, seed=seed: leaf[seed], result.state)
-            act = jax.jit(lambda obs, s=state: algorithm.act(s, obs, jax.random.key(0), greedy=True))
-            returns, lengths = play(act, args.episodes, **GYMNASIUM[env_name])
+            policy = partial(act, state, key=jax.random.key(0))
+            returns, lengths = play(policy, args.episodes, **GYMNASIUM[env_name])
             row = {
                 "env": env_name,
                 "seed": seed,
@@ -85,7 +87,7 @@ def main() -> None:
 
 
 def play(
-    act: Callable[[np.ndarray], Any], episodes: int, **arguments: Any
+    policy: Callable[[np.ndarray], Any], episodes: int, **arguments: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns and lengths of one episode in each of as many of Gymnasium's environments."""
     import gymnasium
@@ -95,7 +97,7 @@ def play(
     returns, lengths = np.zeros(episodes), np.zeros(episodes, int)
     running = set(range(episodes))
     while running:
-        actions = np.asarray(act(obs))
+        actions = np.asarray(policy(obs))
         for i in sorted(running):
             action = actions[i] if arguments["continuous"] else int(actions[i])
             obs[i], reward, terminated, truncated, _ = envs[i].step(action)

@@ -26,6 +26,7 @@ from jaxrl_envs.lunar_lander.vectors import (
     select,
 )
 
+
 class Manifold(NamedTuple):
     """The points in which a polygon touches an edge (b2Manifold).
 
@@ -51,8 +52,13 @@ class Manifold(NamedTuple):
 
 
 class WorldPoints(NamedTuple):
-    """A manifold at a pose: the normal out of the ground, and of each point its place in the middle
-    of the two skins, its place on the incident body, and its separation, m.
+    """A manifold at a pose.
+
+    Attributes:
+        normal: out of the ground.
+        middles: of the two points, in the middle between the two bodies.
+        clipped: of the two points, on the incident body.
+        separations: of the two points, between the skins, m.
     """
 
     normal: Vec2
@@ -131,8 +137,32 @@ def separation(
     return jnp.maximum(axes.edge_separation, _greatest(axes.face_separations))
 
 
-def collide(shape: Polygon, pose: Pose, edge: Edge) -> Manifold:
-    """The manifold of a polygon and an edge (b2CollideEdgeAndPolygon).
+class Faces(NamedTuple):
+    """The reference face of a polygon and an edge, and the incident face of the other one.
+
+    Attributes:
+        on_polygon: whether the reference face is the polygon's.
+        normal: of the reference face, in the world.
+        reference, incident: ends of the two faces, in the world.
+        indices: of the reference face's ends.
+        features: of the incident face's ends.
+        local_normal, local_point: of the reference face, where it is the polygon's.
+        overlap: whether no axis separates the two.
+    """
+
+    on_polygon: jax.Array
+    normal: Vec2
+    reference: tuple[Vec2, Vec2]
+    incident: tuple[Vec2, Vec2]
+    indices: tuple[jax.Array, jax.Array]
+    features: tuple[jax.Array, jax.Array]
+    local_normal: Vec2
+    local_point: Vec2
+    overlap: jax.Array
+
+
+def find_faces(shape: Polygon, pose: Pose, edge: Edge) -> Faces:
+    """The first half of b2CollideEdgeAndPolygon: along which axis the two are least apart.
 
     The polygon is pushed out to the side on which its centre is.
     """
@@ -146,45 +176,62 @@ def collide(shape: Polygon, pose: Pose, edge: Edge) -> Manifold:
     facing = [dot(axes.edge_normal, n) for n in axes.normals]
     incident = _index_of(facing, _least(facing))
     next_incident = (incident + 1) % len(shape.vertices)
+    near, far = select(below, edge.start, edge.end), select(below, edge.end, edge.start)
+    return Faces(
+        on_polygon=on_polygon,
+        normal=select(on_polygon, _pick(axes.normals, face), axes.edge_normal),
+        reference=(
+            select(on_polygon, _pick(axes.vertices, face), near),
+            select(on_polygon, _pick(axes.vertices, next_face), far),
+        ),
+        incident=(
+            select(on_polygon, edge.start, _pick(axes.vertices, incident)),
+            select(on_polygon, edge.end, _pick(axes.vertices, next_incident)),
+        ),
+        indices=(
+            jnp.where(on_polygon, face, jnp.where(below, 0, 1)),
+            jnp.where(on_polygon, next_face, jnp.where(below, 1, 0)),
+        ),
+        features=(
+            _feature(0, jnp.where(on_polygon, face, incident), on_polygon),
+            _feature(0, jnp.where(on_polygon, face, next_incident), on_polygon),
+        ),
+        local_normal=_pick(list(shape.normals), face),
+        local_point=_pick(list(shape.vertices), face),
+        overlap=(axes.edge_separation <= SKIN) & (best_face <= SKIN),
+    )
 
-    start, end = edge.start, edge.end
-    reference = (
-        select(on_polygon, _pick(axes.vertices, face), select(below, start, end)),
-        select(on_polygon, _pick(axes.vertices, next_face), select(below, end, start)),
-    )
-    normal = select(on_polygon, _pick(axes.normals, face), axes.edge_normal)
-    segment = (
-        select(on_polygon, start, _pick(axes.vertices, incident)),
-        select(on_polygon, end, _pick(axes.vertices, next_incident)),
-    )
-    features = (
-        jnp.where(on_polygon, _feature(0, face, on_polygon), _feature(0, incident, on_polygon)),
-        jnp.where(on_polygon, _feature(0, face, on_polygon), _feature(0, next_incident, on_polygon)),
-    )
+
+def clip_faces(faces: Faces, pose: Pose) -> Manifold:
+    """The second half: the incident face, clipped to the sides of the reference face."""
+    on_polygon, normal, reference = faces.on_polygon, faces.normal, faces.reference
     side = Vec2(normal.y, -normal.x)
-    reference_index = jnp.where(on_polygon, face, jnp.where(below, 0, 1))
-    segment, features, kept = _clip(
-        segment, features, side, dot(side, reference[0]), reference_index, on_polygon
+    points, features, kept = _clip(
+        faces.incident,
+        faces.features,
+        side,
+        dot(side, reference[0]),
+        _feature(faces.indices[0], 0, on_polygon),
     )
-    reference_index = jnp.where(on_polygon, next_face, jnp.where(below, 1, 0))
-    segment, features, kept_again = _clip(
-        segment, features, -side, -dot(side, reference[1]), reference_index, on_polygon
+    points, features, kept_again = _clip(
+        points,
+        features,
+        -side,
+        -dot(side, reference[1]),
+        _feature(faces.indices[1], 0, on_polygon),
     )
-    overlap = (axes.edge_separation <= SKIN) & (best_face <= SKIN) & kept & kept_again
-    near = [overlap & (dot(normal, p - reference[0]) <= SKIN) for p in segment]
+    touches = faces.overlap & kept & kept_again
+    near = [touches & (dot(normal, p - reference[0]) <= SKIN) for p in points]
     # Valid points come first.
     only_second = near[1] & ~near[0]
-    points = (select(only_second, segment[1], segment[0]), segment[1])
+    points = (select(only_second, points[1], points[0]), points[1])
     features = (jnp.where(only_second, features[1], features[0]), features[1])
-
-    def to_local(p: Vec2) -> Vec2:
-        return rotate_back(axes.q, p - pose.center)
-
+    q = rotation(pose.angle)
     return Manifold(
         on_polygon=on_polygon,
-        normal=select(on_polygon, _pick(list(shape.normals), face), normal),
-        plane_point=select(on_polygon, _pick(list(shape.vertices), face), reference[0]),
-        points=tuple(select(on_polygon, p, to_local(p)) for p in points),
+        normal=select(on_polygon, faces.local_normal, normal),
+        plane_point=select(on_polygon, faces.local_point, reference[0]),
+        points=tuple(select(on_polygon, p, rotate_back(q, p - pose.center)) for p in points),
         features=features,
         touching=near[0] | near[1],
         both=near[0] & near[1],
@@ -196,25 +243,29 @@ def _clip(
     features: tuple[jax.Array, jax.Array],
     normal: Vec2,
     offset: jax.Array,
-    reference_index: jax.Array,
-    on_polygon: jax.Array,
+    feature: jax.Array,
 ) -> tuple[tuple[Vec2, Vec2], tuple[jax.Array, jax.Array], jax.Array]:
-    """The part of a segment behind a line, and whether any is left (b2ClipSegmentToLine)."""
+    """The part of a segment behind a line, and whether any is left (b2ClipSegmentToLine).
+
+    A new point on the line is of `feature` and of the segment's first one.
+    """
     first, second = (dot(normal, p) - offset for p in segment)
     inside, crossing = (first <= 0) & (second <= 0), first * second < 0
     share = first / jnp.where(first == second, 1.0, first - second)
     cut = segment[0] + share * (segment[1] - segment[0])
-    new = _feature(reference_index, (features[0] >> 3) & 7, on_polygon) | _MADE_BY_CLIPPING
+    new = feature | (features[0] & _POLYGON_BITS) | _MADE_BY_CLIPPING
     # The point that stays comes first, the one on the line second.
     kept = select(first <= 0, (segment[0], features[0]), (segment[1], features[1]))
     other = select(inside, (segment[1], features[1]), (cut, new))
     return (kept[0], other[0]), (kept[1], other[1]), inside | crossing
 
 
-_MADE_BY_CLIPPING = 64
+_POLYGON_BITS, _MADE_BY_CLIPPING = 7 << 3, 1 << 6
 
 
-def _feature(edge_index: jax.Array | int, polygon_index: jax.Array, on_polygon: jax.Array):
+def _feature(
+    edge_index: jax.Array | int, polygon_index: jax.Array | int, on_polygon: jax.Array
+) -> jax.Array:
     """A number that is the same as long as a point is made of the same features (b2ContactID)."""
     return edge_index | (polygon_index << 3) | (on_polygon.astype(jnp.int32) << 7)
 

@@ -25,7 +25,6 @@ from jaxrl_envs.lunar_lander.vectors import (
     cross,
     dot,
     push,
-
     shift,
     turn,
 )
@@ -116,7 +115,8 @@ def solve_velocity(
     leg = Velocity(
         leg.linear + (M * (changes[0] + changes[1])) * contact.normal,
         leg.angular
-        + I * sum(d * cross(arm, contact.normal) for d, arm in zip(changes, contact.arms, strict=True)),
+        + I
+        * sum(d * cross(arm, contact.normal) for d, arm in zip(changes, contact.arms, strict=True)),
     )
     return ContactImpulse(normals, tangents), leg
 

@@ -13,7 +13,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl_envs.lunar_lander import contacts
-from jaxrl_envs.lunar_lander.collision import Manifold, collide, is_below, separation
+from jaxrl_envs.lunar_lander.collision import (
+    Manifold,
+    clip_faces,
+    find_faces,
+    is_below,
+    separation,
+)
 from jaxrl_envs.lunar_lander.contacts import NO_IMPULSE
 from jaxrl_envs.lunar_lander.geometry import LEG, LINEAR_SLOP, TIME_STEP, TOI_BAUMGARTE
 from jaxrl_envs.lunar_lander.solver import Solver
@@ -34,7 +40,6 @@ class Flight(NamedTuple):
     velocity: Velocity
     edges_touched: jax.Array
     ground_contact: jax.Array
-
 
 
 def solve(flight: Flight, terrain: jax.Array, awake: jax.Array, solver: Solver) -> Flight:
@@ -101,7 +106,8 @@ def _impact(
     low, _ = jax.lax.fori_loop(0, BISECTIONS, halve, (jnp.float32(0), jnp.float32(1)))
     time = jnp.where(at_once, 0.0, low)
     pose = jax.tree.map(lambda a, b: a + time * (b - a), flight.start, flight.end)
-    manifolds = jax.lax.map(lambda edge: collide(LEG, pose, edge), edges)
+    faces = jax.lax.map(lambda edge: find_faces(LEG, pose, edge), edges)
+    manifolds = jax.lax.map(lambda f: clip_faces(f, pose), faces)
     pose = _push_out(unstack(manifolds), pose)
     velocity = _bounce(unstack(manifolds), pose, flight.velocity)
 

@@ -112,8 +112,8 @@ class LunarLander(base.Environment):
         "distance_to_pad": ("m", "distance from the middle of the pad, across and up"),
         "over_pad": ("bool", "whether the hull is above the pad, between the flags"),
         "main_engine": ("share", "power of the main engine in the last step, 0 or 0.5 to 1"),
-        "left_engine": ("share", "power of the left engine, which pushes to the right"),
-        "right_engine": ("share", "power of the right engine, which pushes to the left"),
+        "left_engine": ("share", "power of the left engine, which pushes and turns to the left"),
+        "right_engine": ("share", "power of the right engine, which pushes and turns to the right"),
         "fuel_cost": ("reward", "what the engines cost in the last step"),
         "crashed": ("bool", "whether the hull has touched the ground"),
         "at_rest": ("bool", "whether the lander has come to rest"),
@@ -267,9 +267,7 @@ class LunarLander(base.Environment):
         x = observe(state.world)[..., 0]
         return state.world.hull_contact | (jnp.abs(x) >= 1.0) | ~state.world.awake
 
-    def action_space(
-        self, params: LunarLanderParams | None = None
-    ) -> spaces.Discrete | spaces.Box:
+    def action_space(self, params: LunarLanderParams | None = None) -> spaces.Discrete | spaces.Box:
         """Nothing, left, main, right; or `[main, side]` in ±1."""
         return spaces.Box(-1.0, 1.0, (2,)) if self.continuous else spaces.Discrete(4)
 
@@ -279,9 +277,7 @@ class LunarLander(base.Environment):
         low = -high * np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32)
         return spaces.Box(low, high, (8,))
 
-    def describe(
-        self, state: LunarLanderState, params: LunarLanderParams
-    ) -> dict[str, jax.Array]:
+    def describe(self, state: LunarLanderState, params: LunarLanderParams) -> dict[str, jax.Array]:
         """The state in words' worth of numbers; units are in `quantities`."""
         after = state.world
         hull, *_ = unstack(after.poses)

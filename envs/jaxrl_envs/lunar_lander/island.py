@@ -122,18 +122,12 @@ def _solve_velocities(
         (hull, *legs), pins, impulses = carry
         pins, impulses = list(pins), list(impulses)
         for k in LEG_ORDER:
-            pins[k], hull, legs[k] = solve_joint(
-                HINGES[k], constraints[k], pins[k], hull, legs[k]
-            )
+            pins[k], hull, legs[k] = solve_joint(HINGES[k], constraints[k], pins[k], hull, legs[k])
         for i, c in enumerate(touching):
-            impulses[i], legs[c.leg] = contacts.solve_velocity(
-                c.contact, impulses[i], legs[c.leg]
-            )
+            impulses[i], legs[c.leg] = contacts.solve_velocity(c.contact, impulses[i], legs[c.leg])
         return [hull, *legs], pins, impulses
 
-    return jax.lax.fori_loop(
-        0, solver.velocity_iterations, iterate, (velocities, pins, impulses)
-    )
+    return jax.lax.fori_loop(0, solver.velocity_iterations, iterate, (velocities, pins, impulses))
 
 
 def _move(pose: Pose, velocity: Velocity) -> tuple[Pose, Velocity]:
@@ -147,9 +141,7 @@ def _move(pose: Pose, velocity: Velocity) -> tuple[Pose, Velocity]:
     slow_turn = jnp.where(angle > MAX_ROTATION, MAX_ROTATION / jnp.maximum(angle, 1e-12), 1.0)
     velocity = Velocity(velocity.linear * slow, velocity.angular * slow_turn)
     return (
-        Pose(
-            pose.center + TIME_STEP * velocity.linear, pose.angle + TIME_STEP * velocity.angular
-        ),
+        Pose(pose.center + TIME_STEP * velocity.linear, pose.angle + TIME_STEP * velocity.angular),
         velocity,
     )
 

@@ -114,8 +114,9 @@ def prepare(
     hinge: Hinge, hull: Pose, leg: Pose, impulse: JointImpulse, last_limit: jax.Array
 ) -> tuple[JointConstraint, JointImpulse]:
     """The constraint at these poses, and what is left of the last step's impulse."""
-    a, b = rotate(rotation(hull.angle), hinge.anchor_hull), rotate(
-        rotation(leg.angle), hinge.anchor_leg
+    a, b = (
+        rotate(rotation(hull.angle), hinge.anchor_hull),
+        rotate(rotation(leg.angle), hinge.anchor_leg),
     )
     angle = leg.angle - hull.angle
     limit = jnp.where(
@@ -148,7 +149,10 @@ def apply(
     joint: JointConstraint, impulse: Vec2, twist: jax.Array, hull: Velocity, leg: Velocity
 ) -> tuple[Velocity, Velocity]:
     """Velocities of hull and leg after an impulse at the pin and one about it."""
-    hull, leg = push(hull, -impulse, joint.arm_hull, MA, IA), push(leg, impulse, joint.arm_leg, MB, IB)
+    hull, leg = (
+        push(hull, -impulse, joint.arm_hull, MA, IA),
+        push(leg, impulse, joint.arm_leg, MB, IB),
+    )
     return (
         hull._replace(angular=hull.angular - IA * twist),
         leg._replace(angular=leg.angular + IB * twist),
@@ -194,9 +198,7 @@ def solve_velocity(
 ) -> tuple[JointImpulse, Velocity, Velocity]:
     """One iteration as Box2D's: the motor, then the pin with the limit where that is active."""
     speed = leg.angular - hull.angular - hinge.motor_speed
-    motor = jnp.clip(
-        impulse.motor - ANGULAR_MASS * speed, -MAX_MOTOR_IMPULSE, MAX_MOTOR_IMPULSE
-    )
+    motor = jnp.clip(impulse.motor - ANGULAR_MASS * speed, -MAX_MOTOR_IMPULSE, MAX_MOTOR_IMPULSE)
     change = motor - impulse.motor
     hull = hull._replace(angular=hull.angular - IA * change)
     leg = leg._replace(angular=leg.angular + IB * change)
@@ -250,8 +252,13 @@ def solve_velocity_folded(
     before = jnp.where(limited, impulse.limit, impulse.motor)
     after = jnp.where(
         limited,
-        jnp.where(joint.limit == AT_LOWER, jnp.maximum(before + twist, 0.0), jnp.minimum(before + twist, 0.0)),
-        jnp.clip(before+twist, -MAX_MOTOR_IMPULSE, MAX_MOTOR_IMPULSE))
+        jnp.where(
+            joint.limit == AT_LOWER,
+            jnp.maximum(before + twist, 0.0),
+            jnp.minimum(before + twist, 0.0),
+        ),
+        jnp.clip(before + twist, -MAX_MOTOR_IMPULSE, MAX_MOTOR_IMPULSE),
+    )
     within = after == before + twist
     twist = after - before
     pin_change = select(within, both, _solve_pin(joint, speed, twist))
@@ -267,15 +274,13 @@ def solve_velocity_folded(
 def solve_position(
     hinge: Hinge, limit: jax.Array, hull: Pose, leg: Pose
 ) -> tuple[Pose, Pose, jax.Array]:
-    """One iteration of moving the bodies back onto pin and limit, and whether it was hardly needed."""
+    """Moves the bodies back onto pin and limit, once, and says whether they were near."""
     angle = leg.angle - hull.angle
     below = jnp.clip(angle - hinge.lower + ANGULAR_SLOP, -MAX_ANGULAR_CORRECTION, 0.0)
     above = jnp.clip(angle - hinge.upper - ANGULAR_SLOP, 0.0, MAX_ANGULAR_CORRECTION)
     at_lower, at_upper = limit == AT_LOWER, limit == AT_UPPER
     beyond = jnp.where(at_lower, below, jnp.where(at_upper, above, 0.0))
-    error = jnp.where(
-        at_lower, hinge.lower - angle, jnp.where(at_upper, angle - hinge.upper, 0.0)
-    )
+    error = jnp.where(at_lower, hinge.lower - angle, jnp.where(at_upper, angle - hinge.upper, 0.0))
     twist = -ANGULAR_MASS * beyond
     hull = hull._replace(angle=hull.angle - IA * twist)
     leg = leg._replace(angle=leg.angle + IB * twist)
@@ -284,10 +289,9 @@ def solve_position(
     b = rotate(rotation(leg.angle), hinge.anchor_leg)
     gap = (leg.center + b) - (hull.center + a)
     k11, k12, k22 = _pin_mass(a, b)
-    scale = 1 / (k11 * k22 - k12 * k12)
+    determinant = k11 * k22 - k12 * k12
     impulse = Vec2(
-        -scale * (k22 * gap.x - k12 * gap.y),
-        -scale * (k11 * gap.y - k12 * gap.x),
+        (k12 * gap.y - k22 * gap.x) / determinant, (k12 * gap.x - k11 * gap.y) / determinant
     )
     solved = (length(gap) <= LINEAR_SLOP) & (error <= ANGULAR_SLOP)
     return shift(hull, -impulse, a, MA, IA), shift(leg, impulse, b, MB, IB), solved

@@ -26,9 +26,7 @@ EXHAUST = ((255, 108, 108), (217, 89, 89), (178, 70, 70))
 POLE_HEIGHT, FLAG_LENGTH, FLAG_HEIGHT = 50, 25, 10
 
 
-def render(
-    poses: Pose, terrain: jax.Array, power: Power, *, height: int, width: int
-) -> jax.Array:
+def render(poses: Pose, terrain: jax.Array, power: Power, *, height: int, width: int) -> jax.Array:
     """The picture of one state, uint8 `[height, width, 3]`; its width shows the whole ground.
 
     Args:
@@ -83,9 +81,7 @@ def _flag(image: jax.Array, at: draw.Canvas, x: float, foot: float, unit: float)
     return draw.paint(image, draw.coverage(draw.grow(draw.polygon(at, cloth), rim)), FLAG)
 
 
-def _exhaust(
-    image: jax.Array, at: draw.Canvas, hull: Pose, power: Power, unit: float
-) -> jax.Array:
+def _exhaust(image: jax.Array, at: draw.Canvas, hull: Pose, power: Power, unit: float) -> jax.Array:
     """Three discs behind each nozzle that fires, further out the older they are."""
     radius = max(2 * unit, 1.0)
 

@@ -24,9 +24,7 @@ from jaxrl_envs.lunar_lander.vectors import Vec2
 from jaxrl_envs.lunar_lander.world import World, at_rest, placed
 
 FORCE_UNIT = 1000.0  # N
-COEFFICIENTS = np.array(
-    json.loads(resources.files(__package__).joinpath("start.json").read_text())
-)
+COEFFICIENTS = np.array(json.loads(resources.files(__package__).joinpath("start.json").read_text()))
 """`[features, numbers]`: a column for every number of `flat`, a row for every one of `features`."""
 LIMITS = (AT_LOWER, AT_UPPER)
 """The legs are created beyond these limits of their joints."""
@@ -40,12 +38,28 @@ def features(force: Vec2, torque: Any, hull_angle: Any) -> jax.Array:
 
 
 def flat(world: World) -> jax.Array:
-    """The numbers of a world that a start decides, `[..., 26]`; the hull's angle is `HULL_ANGLE`."""
+    """The numbers of a world that a start decides, `[..., 26]`; its angle is at `HULL_ANGLE`."""
     parts = jax.tree.leaves((world.poses, world.velocities, world.joints))
     return jnp.concatenate(parts, axis=-1)
 
 
 HULL_ANGLE = 6
+
+
+def fit(force: Vec2, torque: np.ndarray, worlds: jax.Array) -> np.ndarray:
+    """Coefficients that make such starts, by least squares.
+
+    Args:
+        force, torque: of every start, N and N m, `[N]`.
+        worlds: what the exact solver makes of them without gravity, `flat`, `[N, 26]`.
+    """
+    known = np.asarray(features(force, torque, 0.0), np.float64)[:, :-1]
+    made = np.asarray(worlds, np.float64)
+    angle = np.linalg.lstsq(known, made[:, HULL_ANGLE], rcond=None)[0]
+    known = np.concatenate([known, (known @ angle)[:, None] ** 2], axis=1)
+    coefficients = np.linalg.lstsq(known, made, rcond=None)[0]
+    coefficients[:, HULL_ANGLE] = [*angle, 0.0]
+    return coefficients
 
 
 def after_first_step(force: Vec2, torque: Any, gravity: Any) -> World:

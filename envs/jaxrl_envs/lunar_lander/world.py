@@ -69,7 +69,12 @@ class Forces(NamedTuple):
 
 
 def at_rest(poses: Pose, velocities: Velocity, joints: JointImpulse) -> World:
-    """A world in which nothing has touched yet; leaves of the arguments are `[..., 3]` or `[..., 2]`."""
+    """A world in which nothing has touched yet.
+
+    Args:
+        poses, velocities: of hull and legs, `[..., 3]`.
+        joints: of the legs, `[..., 2]`.
+    """
     batch = poses.angle.shape[:-1]
     pairs = (*batch, 2 * EDGES_NEAR)
     zeros, none = jnp.zeros(pairs), jnp.full(pairs, NO_FEATURE)
@@ -182,9 +187,13 @@ def _find_contacts(world: World, terrain: jax.Array) -> _Touch:
         ]
     )
 
-    def touch(pair: Any) -> Any:
-        leg, edge, last = pair
-        manifold = collision.collide(LEG, leg, edge)
+    def find(pair: Any) -> collision.Faces:
+        leg, edge, _ = pair
+        return collision.find_faces(LEG, leg, edge)
+
+    def touch(pair_and_faces: Any) -> Any:
+        (leg, edge, last), faces = pair_and_faces
+        manifold = collision.clip_faces(faces, leg)
         features = tuple(
             jnp.where(on, (edge.number << 8) | feature, NO_FEATURE)
             for on, feature in zip(
@@ -195,9 +204,10 @@ def _find_contacts(world: World, terrain: jax.Array) -> _Touch:
         bits = manifold.touching.astype(jnp.int32) << edge.number
         return manifold, contacts.prepare(manifold, leg), features, impulses, bits
 
-    # A loop over the four pairs instead of four copies: it compiles four times as fast, and under
-    # vmap its slices are contiguous.
-    *parts, bits = jax.lax.map(touch, pairs)
+    # Loops over the four pairs instead of four copies compile four times as fast, and under vmap
+    # their slices are contiguous. Two, because XLA does in a second loop nothing of the first's
+    # again, while within one it repeats what several results need.
+    *parts, bits = jax.lax.map(touch, (pairs, jax.lax.map(find, pairs)))
     return _Touch(*parts, bits=bits.reshape(2, EDGES_NEAR).sum(-1))
 
 
