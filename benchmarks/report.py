@@ -15,7 +15,11 @@ def write_report() -> None:
     """Rewrites every table; text between them stays."""
     path = HERE / "README.md"
     text = path.read_text()
-    for name, table in (("throughput", throughput), ("presets", presets)):
+    for name, table in (
+        ("throughput", throughput),
+        ("presets", presets),
+        ("transfer", transfer),
+    ):
         rows = _lines(HERE / "results" / f"{name}.jsonl")
         before, _, rest = text.partition(START.format(name))
         _, _, after = rest.partition(END.format(name))
@@ -66,6 +70,24 @@ def presets(rows: list[dict[str, Any]]) -> str:
             f"| {row['at_threshold']} of {len(row['per_seed'])} ≥ {row['threshold']:g} "
             f"| {row['iqm']:.1f} [{low:.1f}, {high:.1f}] | {min(row['per_seed']):.1f} "
             f"| {row['train_seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def transfer(rows: list[dict[str, Any]]) -> str:
+    """The last measurement of every environment and seed."""
+    last = {(row["env"], row["seed"]): row for row in rows}
+    lines = [
+        _about(rows[-1]),
+        "",
+        "| environment | seed | steps | return in ours | in Gymnasium's | lowest | at least 200 "
+        "| train s, all seeds |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for (env, seed), row in last.items():
+        lines.append(
+            f"| {env} | {seed} | {row['total_steps']:,} | {row['ours']:.1f} | {row['mean']:.1f} "
+            f"| {row['min']:.1f} | {row['solved']:.0%} | {row['train_seconds']:.0f} |"
         )
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxrl.algorithms import ALGORITHMS, algorithm_entry
+from jaxrl.commands.options import make_env
 from jaxrl.environment import make
 from jaxrl.presets import PRESETS, Preset, preset
 from jaxrl.training import train
@@ -21,6 +22,15 @@ def test_builds_and_says_what_it_reached(pair):
     assert known.total_steps >= built.steps_per_update
     assert known.reached, "measure it with benchmarks/presets.py"
     assert preset(algorithm, f"gymnax:{env_name}") is known
+
+
+def test_a_presets_settings_of_its_environment_are_the_commands_defaults():
+    known = preset("ppo", "LunarLander-v3")
+    assert known is not None and known.env_settings == {"solver": "fast"}
+    env, params = make_env("LunarLander-v3", ["gravity=-9"], known)
+    assert (env.solver, params.gravity) == ("fast", -9)
+    env, _ = make_env("LunarLander-v3", ["solver=exact"], known)
+    assert env.solver == "exact"
 
 
 def test_target_is_a_number_of_seeds_or_their_mean():

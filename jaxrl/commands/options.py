@@ -13,6 +13,7 @@ import tyro
 
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError
+from jaxrl.presets import Preset
 
 _SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
@@ -129,9 +130,9 @@ def split_target(command: str, argv: Sequence[str]) -> tuple[str, str, list[str]
     return names[0], names[1], rest
 
 
-def make_env(name: str, settings: Sequence[str]) -> tuple[Any, Any]:
-    """The environment of that name with `NAME=VALUE` settings applied to its parameters."""
-    values: dict[str, Any] = {}
+def make_env(name: str, settings: Sequence[str], preset: Preset | None = None) -> tuple[Any, Any]:
+    """The environment of that name with a preset's settings, and `NAME=VALUE` ones over them."""
+    values: dict[str, Any] = dict(preset.env_settings) if preset else {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:

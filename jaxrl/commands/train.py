@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
     options, config = parse(
         f"jaxrl train {algorithm_name} {env_name}", flags, TrainOptions(), config
     )
-    env, env_params = make_env(env_name, options.env_params or _env_params(earlier))
+    env, env_params = make_env(env_name, options.env_params or _env_params(earlier), known)
     settings = training_settings(options, known, earlier)
     algorithm = entry.build(env, config)
 

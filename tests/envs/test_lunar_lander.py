@@ -8,6 +8,7 @@ from lunar_lander_replay import RECORDED
 
 from jaxrl.env_check import check_env
 from jaxrl.environment import make
+from jaxrl.errors import ConfigError
 from jaxrl_envs.lunar_lander import LunarLander, LunarLanderParams, engines, picture
 from jaxrl_envs.lunar_lander.environment import wind_forces
 from jaxrl_envs.lunar_lander.geometry import HULL, placement
@@ -128,7 +129,7 @@ def test_a_traced_action_that_does_not_exist_is_clamped():
     ],
 )
 def test_settings_out_of_range_are_refused(settings, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ConfigError, match=said):
         make("LunarLander-v3", **settings)
 
 
