@@ -27,9 +27,9 @@ def test_builds_and_says_what_it_reached(pair):
 def test_a_presets_settings_of_its_environment_are_the_commands_defaults():
     known = preset("ppo", "LunarLander-v3")
     assert known is not None and known.env_settings == {"solver": "fast"}
-    env, params = make_env("LunarLander-v3", ["gravity=-9"], known)
+    env, params = make_env("LunarLander-v3", ["gravity=-9"], known.env_settings)
     assert (env.solver, params.gravity) == ("fast", -9)
-    env, _ = make_env("LunarLander-v3", ["solver=exact"], known)
+    env, _ = make_env("LunarLander-v3", ["solver=exact"], known.env_settings)
     assert env.solver == "exact"
 
 
