@@ -1,28 +1,39 @@
-"""How fast our LunarLander is, and how a hand-written pilot scores in it and in Gymnasium's.
+"""How fast our LunarLander is, and how Gymnasium's own pilot scores in it and in Gymnasium's.
 
-    python benchmarks/lunar_lander.py speed                 steps per second on one core
-    python benchmarks/lunar_lander.py pilot                 scores of 400 episodes, both solvers
-    python benchmarks/lunar_lander.py pilot --gymnasium     the same episodes in Gymnasium's too
+    pip install swig "gymnasium[box2d]"
+    python benchmarks/lunar_lander.py speed     steps per second of both solvers on one core
+    python benchmarks/lunar_lander.py pilot     scores of 400 episodes in Gymnasium's and in ours
 
-The pilot's episodes are paired: ours take the ground, the first push and the dispersion of every
-step that Gymnasium draws for the same seed. `--gymnasium` needs `pip install swig
-"gymnasium[box2d]"`.
+The pilot is the `heuristic` that comes with Gymnasium's lander. Its episodes are paired: ours take
+the ground, the first push and the dispersion of every step that Gymnasium draws for the same seed.
+Lines go to `benchmarks/results/lunar_lander_*.jsonl`, and the tables in `benchmarks/README.md` are
+made from them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import time
+from datetime import date
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from report import write_report
+from throughput import commit
 
+from jaxrl.run.machine import machine
 from jaxrl.vector import rollout, vectorize
 from jaxrl_envs.lunar_lander import LunarLander
 
+RESULTS = Path(__file__).parent / "results"
 LIMIT = 1000
+TURNS = 8
+"""How often a speed is measured; the first turn warms up."""
 
 
 class Scores(NamedTuple):
@@ -32,15 +43,17 @@ class Scores(NamedTuple):
     lengths: np.ndarray
     landed: np.ndarray
 
-    def __str__(self) -> str:
-        return (
-            f"mean return {self.returns.mean():7.2f}  landed {self.landed.mean():.3f}  "
-            f"mean length {self.lengths.mean():.0f}"
-        )
+    def summary(self) -> dict[str, float]:
+        """Means, for a line of results."""
+        return {
+            "mean": float(self.returns.mean()),
+            "landed": float(self.landed.mean()),
+            "mean_length": float(self.lengths.mean()),
+        }
 
 
 def pilot(obs: Any) -> jax.Array:
-    """Steers an observation `[8]` to the pad, as Gymnasium's own pilot does.
+    """Gymnasium's `heuristic` on the device: an action of every observation `[..., 8]`.
 
     It tilts towards where the lander should go, falls the slower the nearer it is, and, once a leg
     has touched, only brakes what is left of the fall.
@@ -97,22 +110,32 @@ def ours(solver: str, episodes: int) -> Scores:
 def gymnasiums(episodes: int) -> Scores:
     """The pilot's scores in Gymnasium's lander, on the same seeds."""
     import gymnasium
+    from gymnasium.envs.box2d.lunar_lander import heuristic
 
     env = gymnasium.make("LunarLander-v3")
-    fly = jax.jit(pilot)
     scores = []
     for seed in range(episodes):
         obs, _ = env.reset(seed=seed)
         total, length, ended = 0.0, 0, False
         while not ended:
-            obs, reward, terminated, truncated, _ = env.step(int(fly(obs)))
+            obs, reward, terminated, truncated, _ = env.step(heuristic(env, obs))
             total, length, ended = total + float(reward), length + 1, terminated or truncated
         scores.append((total, length, not env.unwrapped.lander.awake))
     return Scores(*map(np.array, zip(*scores, strict=True)))
 
 
-def speed(solver: str, num_envs: int, num_steps: int = 64) -> None:
-    """Prints the steps per second of random flights with restarts, and the time of compiling."""
+def paired(ours: Scores, theirs: Scores) -> dict[str, float]:
+    """How often both end alike, and the mean difference of returns with its standard error."""
+    difference = ours.returns - theirs.returns
+    return {
+        "same_outcome": float((ours.landed == theirs.landed).mean()),
+        "difference": float(difference.mean()),
+        "standard_error": float(difference.std(ddof=1) / np.sqrt(len(difference))),
+    }
+
+
+def speed(solver: str, num_envs: int, num_steps: int = 64) -> dict[str, float]:
+    """Steps per second of random flights with restarts, and how long they take to compile."""
     env = LunarLander(solver=solver)
     venv, params = vectorize(env, num_envs), env.default_params
 
@@ -132,17 +155,41 @@ def speed(solver: str, num_envs: int, num_steps: int = 64) -> None:
     compiled = jax.jit(lambda s, k: fly(s, k)[0]).lower(state, jax.random.key(1)).compile()
     compiling = time.perf_counter() - started
     rates, rates_of_process = [], []
-    for turn in range(8):
+    for turn in range(TURNS):
         wall, process = time.perf_counter(), time.process_time()
         state = jax.block_until_ready(compiled(state, jax.random.key(turn)))
         rates.append(num_envs * num_steps / (time.perf_counter() - wall))
         rates_of_process.append(num_envs * num_steps / (time.process_time() - process))
-    print(
-        f"{solver:6} {num_envs} lanes: {np.median(rates[1:]):,.0f} steps/s, "
-        f"{np.median(rates_of_process[1:]):,.0f} per second of processor; compiled in "
-        f"{compiling:.1f} s",
-        flush=True,
-    )
+    return {
+        "steps_per_second": float(np.median(rates[1:])),
+        "steps_per_processor_second": float(np.median(rates_of_process[1:])),
+        "compile_seconds": compiling,
+    }
+
+
+def record(name: str, row: dict[str, Any]) -> None:
+    """Adds a line to the results of that name, and prints it."""
+    about = {"date": str(date.today()), "commit": commit(), "machine": machine()}
+    with (RESULTS / f"lunar_lander_{name}.jsonl").open("a") as file:
+        file.write(json.dumps({**row, **about}) + "\n")
+    print({key: round(x, 3) if isinstance(x, float) else x for key, x in row.items()}, flush=True)
+
+
+def measure_speed(num_envs: int) -> None:
+    """Records the speed of both solvers on the first of the machine's cores."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before jax starts its threads
+    for solver in ("exact", "fast"):
+        record("speed", {"solver": solver, "num_envs": num_envs, **speed(solver, num_envs)})
+
+
+def measure_pilot(episodes: int) -> None:
+    """Records the pilot's scores in Gymnasium's lander, and in ours on the same draws."""
+    theirs = gymnasiums(episodes)
+    record("pilot", {"world": "Gymnasium", "episodes": episodes, **theirs.summary()})
+    for solver in ("exact", "fast"):
+        scores = ours(solver, episodes)
+        row = {"world": solver, "episodes": episodes, **scores.summary()}
+        record("pilot", {**row, **paired(scores, theirs)})
 
 
 def main() -> None:
@@ -150,25 +197,12 @@ def main() -> None:
     parser.add_argument("what", choices=["speed", "pilot"])
     parser.add_argument("--episodes", type=int, default=400)
     parser.add_argument("--num-envs", type=int, default=1024)
-    parser.add_argument("--gymnasium", action="store_true")
     args = parser.parse_args()
     if args.what == "speed":
-        for solver in ("exact", "fast"):
-            speed(solver, args.num_envs)
-        return
-    theirs = gymnasiums(args.episodes) if args.gymnasium else None
-    if theirs:
-        print(f"gymnasium  {theirs}", flush=True)
-    for solver in ("exact", "fast"):
-        scores = ours(solver, args.episodes)
-        print(f"{solver:9}  {scores}", flush=True)
-        if theirs:
-            same = (scores.landed == theirs.landed).mean()
-            difference = scores.returns - theirs.returns
-            error = difference.std() / np.sqrt(args.episodes)
-            print(
-                f"           same outcome {same:.3f}, paired {difference.mean():.2f} ± {error:.2f}"
-            )
+        measure_speed(args.num_envs)
+    else:
+        measure_pilot(args.episodes)
+    write_report()
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxrl_envs.lunar_lander import LunarLander, LunarLanderParams
+from jaxrl_envs.lunar_lander import LunarLander, LunarLanderParams, LunarLanderState
 
 RECORDED = np.load(Path(__file__).parent / "data" / "lunar_lander.npz")
 LENGTHS = np.diff(RECORDED["offset"])
@@ -52,6 +51,20 @@ def as_continuous(actions: np.ndarray) -> np.ndarray:
 
 
 @cache
+def starts() -> tuple[np.ndarray, LunarLanderState, LunarLanderParams]:
+    """All episodes' starts: observations, states and parameters, leading axis 54."""
+
+    @jax.jit
+    @jax.vmap
+    def start(heights, force, index, wind):
+        params = LunarLanderParams(enable_wind=wind)
+        return *LunarLander(continuous=True).start(heights, force, index, params), params
+
+    numbers = (RECORDED[name] for name in ("heights", "force", "wind_index", "wind"))
+    return jax.tree.map(np.asarray, start(*numbers))
+
+
+@cache
 def replay(solver: str, episodes: tuple[int, ...], num_steps: int) -> dict[int, Episode]:
     """Our episodes from the same random numbers and actions, cut where they end.
 
@@ -64,26 +77,18 @@ def replay(solver: str, episodes: tuple[int, ...], num_steps: int) -> dict[int, 
     discrete = ~RECORDED["continuous"][which]
     actions[:, discrete] = as_continuous(actions[:, discrete, 0])
     dispersion = np.stack([_padded("dispersion", i, num_steps) for i in episodes], 1)
-    numbers = (RECORDED["heights"], RECORDED["force"], RECORDED["wind_index"], RECORDED["wind"])
+    _, state, params = jax.tree.map(lambda leaf: leaf[which], starts())
 
     @jax.jit
-    def play(numbers, xs):
-        heights, force, index, wind = numbers
-
-        def first(heights, force, index, wind):
-            params = LunarLanderParams(enable_wind=wind)
-            return env.start(heights, force, index, params)[1], params
-
+    def play(state, params, xs):
         def step(state, x):
             advance = jax.vmap(env.advance)
             obs, state, reward, terminated, _ = advance(state, *x, params)
             return state, (obs, reward, terminated)
 
-        state, params = jax.vmap(first)(heights, force, index, wind)
         return jax.lax.scan(step, state, xs)[1]
 
-    numbers = tuple(jnp.asarray(x[which]) for x in numbers)
-    obs, reward, terminated = map(np.asarray, play(numbers, (actions, dispersion)))
+    obs, reward, terminated = map(np.asarray, play(state, params, (actions, dispersion)))
     played = {}
     for lane, i in enumerate(episodes):
         ends = np.flatnonzero(terminated[:, lane])

@@ -10,7 +10,6 @@ from jaxrl.env_check import check_env
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError
 from jaxrl_envs.lunar_lander import LunarLander, LunarLanderParams, engines, picture
-from jaxrl_envs.lunar_lander.environment import wind_forces
 from jaxrl_envs.lunar_lander.geometry import HULL, placement
 from jaxrl_envs.lunar_lander.vectors import Pose, Vec2, Velocity, stack
 
@@ -18,15 +17,13 @@ ENV = LunarLander(solver="fast")
 PARAMS = ENV.default_params
 START = jax.jit(ENV.reset_env)
 KEY = jax.random.key(0)
-LANES, STEPS = 32, 150
+BATCH, LANES, STEPS = 2000, 32, 150
+STARTS = jax.jit(lambda key, params: ENV.reset_batch(key, params, BATCH))
 NONE = engines.Power(jnp.float32(0), jnp.float32(0), jnp.float32(0))
 
 
 @jax.jit
-def fly(key, params):
-    """Random actions in `LANES` lanes, on past the ends of episodes."""
-    key, key_reset = jax.random.split(key)
-
+def steer(key, state, params):
     def step(state, key):
         key_action, key_step = jax.random.split(key)
         action = jax.random.randint(key_action, (LANES,), 0, 4)
@@ -35,8 +32,13 @@ def fly(key, params):
         obs, state, reward, terminated, _ = stepped
         return state, (obs, reward, terminated)
 
-    _, state = ENV.reset_batch(key_reset, params, LANES)
     return jax.lax.scan(step, state, jax.random.split(key, STEPS))
+
+
+def fly(key, params):
+    """Random actions in `LANES` lanes, on past the ends of episodes."""
+    state = jax.tree.map(lambda leaf: np.asarray(leaf)[:LANES], STARTS(key, params)[1])
+    return jax.tree.map(np.asarray, steer(key, state, params))
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +48,14 @@ def flown():
 
 def test_random_flights_stay_finite_and_in_their_space_until_they_end(flown):
     state, (obs, reward, terminated) = flown
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((state, obs, reward)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state, obs, reward)))
     before_end = np.cumsum(terminated, axis=0) <= 1  # the step that ends included
     space = ENV.observation_space(PARAMS)
     inside = ((obs >= space.low) & (obs <= space.high)).all(-1)
     assert inside[before_end].all()
     assert terminated.any(0).mean() > 0.9  # what falls for three seconds has landed somehow
     # A lander that has crashed stays crashed, at -100 a step.
-    assert terminated[1:][np.asarray(terminated[:-1])].all()
+    assert terminated[1:][terminated[:-1]].all()
 
 
 def test_the_same_key_gives_the_same_flight_and_wind_another_one(flown):
@@ -66,8 +68,8 @@ def test_the_same_key_gives_the_same_flight_and_wind_another_one(flown):
 
 
 def test_starts_of_a_batch_are_of_one_draw_and_differ():
-    obs, state = jax.jit(lambda key: ENV.reset_batch(key, PARAMS, 2000))(KEY)
-    assert obs.shape == (2000, 8) and obs.dtype == jnp.float32
+    obs, state = jax.tree.map(np.asarray, STARTS(KEY, PARAMS))
+    assert obs.shape == (BATCH, 8) and obs.dtype == jnp.float32
     assert len(np.unique(obs[:, 2])) > 1900 and len(np.unique(state.terrain[:, 0])) > 1900
     np.testing.assert_allclose(obs[:, :2].mean(0), [0, 1.4106], atol=2e-3)
     # A push of 1000 N for 0.02 s, shared with the legs, as observed: ± 4.04 m/s · 10 / 50.
@@ -104,11 +106,18 @@ def test_continuous_engines_fire_at_half_power_or_more_or_not_at_all():
     np.testing.assert_array_equal(power.direction[2:], [-1, 1, -1])
 
 
-@pytest.mark.parametrize("action", [-1, 4, np.int32(7)])
+@pytest.mark.parametrize("action", [-1, 4, 1.5, np.int32(7)])
 def test_a_concrete_action_that_does_not_exist_is_refused(action):
     _, state = START(KEY, PARAMS)
     with pytest.raises(ValueError, match=r"action=-?\d.*needed is 0 .*3 \(right engine\)"):
         ENV.step_env(KEY, state, action, PARAMS)
+
+
+@pytest.mark.parametrize("action", [(1.5, 0.0), (0.0, -2.0), (np.nan, 0.0), (0.0, 0.0, 0.0)])
+def test_a_concrete_continuous_action_out_of_range_is_refused(action):
+    _, state = START(KEY, PARAMS)
+    with pytest.raises(ValueError, match=r"action=\[.*needed is \[main, side\], each in \[-1, 1\]"):
+        LunarLander(True, "fast").step_env(KEY, state, jnp.array(action), PARAMS)
 
 
 def test_a_traced_action_that_does_not_exist_is_clamped():
@@ -145,7 +154,7 @@ def test_the_papers_names_are_the_same_environments():
 def test_wind_is_gymnasiums_function_of_its_index():
     for index in (-9999, -37, 0, 12, 8000):
         expected = np.tanh(np.sin(0.02 * index) + np.sin(np.pi * 0.01 * index))
-        wind, torque = wind_forces(jnp.int32(index), jnp.int32(index), PARAMS)
+        wind, torque = engines.wind_forces(jnp.int32(index), jnp.int32(index), PARAMS)
         assert float(wind) == pytest.approx(15 * expected, abs=2e-3)
         assert float(torque) == pytest.approx(1.5 * expected, abs=2e-4)
 

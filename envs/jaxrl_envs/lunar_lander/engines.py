@@ -83,3 +83,13 @@ def fire(pose: Pose, velocity: Velocity, power: Power, dispersion: jax.Array) ->
 def gust(index: jax.Array) -> jax.Array:
     """The wind's share of its greatest strength at a step of its own count, in (-1, 1)."""
     return jnp.tanh(jnp.sin(0.02 * index) + jnp.sin(jnp.pi * 0.01 * index))
+
+
+def wind_forces(
+    wind_index: jax.Array, torque_index: jax.Array, params: Any
+) -> tuple[jax.Array, jax.Array]:
+    """Force to the right, N, and torque, N m, of the wind where it blows."""
+    return (
+        gust(wind_index) * params.wind_power,
+        gust(torque_index) * params.turbulence_power,
+    )
