@@ -9,6 +9,7 @@ from lunar_lander_replay import RECORDED
 from jaxrl.env_check import check_env
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError
+from jaxrl.vector import rollout, vectorize
 from jaxrl_envs.lunar_lander import LunarLander, LunarLanderParams, engines, picture
 from jaxrl_envs.lunar_lander.geometry import HULL, placement
 from jaxrl_envs.lunar_lander.vectors import Pose, Vec2, Velocity, stack
@@ -255,3 +256,33 @@ def test_a_lane_does_not_notice_its_neighbours_nor_how_it_is_compiled(solver):
             for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(same), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
             state = one[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["exact", "fast"])
+def test_a_million_random_steps_with_restarts_stay_finite_and_in_their_space(solver):
+    lanes, steps = 1024, 200
+    env, params = LunarLander(solver=solver), LunarLanderParams(enable_wind=True)
+    venv, space = vectorize(env, lanes), env.observation_space(params)
+
+    @jax.jit
+    def fly(state, key):
+        state, seen = rollout(
+            venv,
+            params,
+            state,
+            lambda key: jax.random.randint(key, (lanes,), 0, 4),
+            lambda obs, action: (action, ()),
+            key,
+            steps,
+        )
+        inside = (seen.next_obs >= space.low) & (seen.next_obs <= space.high)
+        leaves = jax.tree.leaves((state, seen.next_obs, seen.reward))
+        numbers = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        finite = jnp.array([jnp.isfinite(leaf).all() for leaf in numbers]).all()
+        return state, (finite, inside.all(), seen.terminated.sum())
+
+    state = venv.reset(KEY, params)
+    for turn in range(5):
+        state, (finite, inside, ends) = fly(state, jax.random.key(turn))
+        assert bool(finite) and bool(inside) and int(ends) > lanes
