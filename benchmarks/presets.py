@@ -36,7 +36,7 @@ def main() -> None:
     for name in args.presets:
         algorithm, env_name, *variant = name.split(":")
         preset = PRESETS[algorithm, env_name, *variant]
-        env, params = jaxrl.make(env_name)
+        env, params = jaxrl.make(env_name, **preset.env_settings)
         result = jaxrl.train(
             algorithm_entry(algorithm).build(env, preset.config),
             params,

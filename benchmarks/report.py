@@ -17,7 +17,14 @@ def write_report() -> None:
     """Rewrites every table; text between them stays."""
     path = HERE / "README.md"
     text = path.read_text()
-    for name, table in (("throughput", throughput), ("presets", presets), ("the_story", story)):
+    for name, table in (
+        ("throughput", throughput),
+        ("presets", presets),
+        ("the_story", story),
+        ("transfer", transfer),
+        ("lunar_lander_pilot", pilot),
+        ("lunar_lander_speed", speed),
+    ):
         rows = _lines(HERE / "results" / f"{name}.jsonl")
         before, _, rest = text.partition(START.format(name))
         _, _, after = rest.partition(END.format(name))
@@ -104,6 +111,66 @@ def story(rows: list[dict[str, Any]]) -> str:
 def story_lines() -> list[dict[str, Any]]:
     """What `the_story.py` measured last."""
     return _lines(HERE / "results" / "the_story.jsonl")
+
+
+def transfer(rows: list[dict[str, Any]]) -> str:
+    """The last measurement of every environment and seed."""
+    last = {(row["env"], row["seed"]): row for row in rows}
+    lines = [
+        _about(rows[-1]),
+        "",
+        "| environment | seed | steps | return in `fast` | in `exact` | in Gymnasium's "
+        "| lowest there | at least 200 | train s, all seeds |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for (env, seed), row in last.items():
+        lines.append(
+            f"| {env} | {seed} | {row['total_steps']:,} | {row['fast']:.1f} "
+            f"| {row['exact']:.1f} | {row['mean']:.1f} | {row['min']:.1f} "
+            f"| {row['solved']:.0%} | {row['train_seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def pilot(rows: list[dict[str, Any]]) -> str:
+    """The last measurement in every world."""
+    last = {row["world"]: row for row in rows}
+    lines = [
+        _about(rows[-1]),
+        "",
+        "| flown in | episodes | mean return | landed | mean steps | same outcome "
+        "| difference, paired |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for world, row in last.items():
+        compared = "– | –"
+        if "difference" in row:
+            compared = (
+                f"{row['same_outcome']:.1%} "
+                f"| {row['difference']:+.1f} ± {row['standard_error']:.1f}"
+            )
+        lines.append(
+            f"| {world} | {row['episodes']} | {row['mean']:.1f} | {row['landed']:.1%} "
+            f"| {row['mean_length']:.0f} | {compared} |"
+        )
+    return "\n".join(lines)
+
+
+def speed(rows: list[dict[str, Any]]) -> str:
+    """The last measurement of every solver and size."""
+    last = {(row["solver"], row["num_envs"]): row for row in rows}
+    lines = [
+        _about(rows[-1]),
+        "",
+        "| solver | environments | steps/s | steps per second of processor | compile s |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for (solver, num_envs), row in last.items():
+        lines.append(
+            f"| {solver} | {num_envs} | {row['steps_per_second']:,.0f} "
+            f"| {row['steps_per_processor_second']:,.0f} | {row['compile_seconds']:.0f} |"
+        )
+    return "\n".join(lines)
 
 
 def _median(rows: list[dict[str, Any]], name: str, size: int, field: str) -> float:

@@ -139,7 +139,10 @@ def make(name: str, **settings: Any) -> tuple[Any, Any]:
         if key in _fields(params)
     }
     if changes:
-        params = dataclasses.replace(params, **changes)
+        try:
+            params = dataclasses.replace(params, **changes)
+        except ValueError as error:  # parameters that check their own ranges
+            raise ConfigError(str(error)) from error
     # Past the class's own __setattr__, which a frozen dataclass forbids.
     object.__setattr__(env, "_jaxrl_name", name)
     arguments = {key: value for key, value in settings.items() if key not in _fields(params)}
@@ -260,6 +263,8 @@ def _build(name: str, factory: Callable[..., Any], settings: dict[str, Any]) -> 
 def _call(name: str, factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     try:
         return factory(**arguments)
+    except ValueError as error:  # an argument that the factory refuses
+        raise ConfigError(str(error)) from error
     except OSError as error:  # gymnax's MNISTBandit, for one, downloads its data when made
         raise JaxrlError(
             f"{name} could not be made, because it reads a file or the network: {error}."

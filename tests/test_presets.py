@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxrl.algorithms import ALGORITHMS, algorithm_entry
+from jaxrl.commands.options import make_env
 from jaxrl.environment import make
 from jaxrl.presets import PRESETS, Preset, preset
 from jaxrl.training import train
@@ -15,12 +16,21 @@ each_preset = pytest.mark.parametrize("pair", PRESETS, ids=":".join)
 def test_builds_and_says_what_it_reached(pair):
     algorithm, env_name, *variant = pair
     known = PRESETS[pair]
-    env, _ = make(env_name)
+    env, _ = make(env_name, **known.env_settings)
     assert algorithm in ALGORITHMS
     built = algorithm_entry(algorithm).build(env, known.config)
     assert known.total_steps >= built.steps_per_update
     assert known.reached, "measure it with benchmarks/presets.py"
     assert preset(algorithm, f"gymnax:{env_name}", *variant) is known
+
+
+def test_a_presets_settings_of_its_environment_are_the_commands_defaults():
+    known = preset("ppo", "LunarLander-v3")
+    assert known is not None and known.env_settings == {"solver": "fast"}
+    env, params = make_env("LunarLander-v3", ["gravity=-9"], known.env_settings)
+    assert (env.solver, params.gravity) == ("fast", -9)
+    env, _ = make_env("LunarLander-v3", ["solver=exact"], known.env_settings)
+    assert env.solver == "exact"
 
 
 def test_target_is_a_number_of_seeds_or_their_mean():
@@ -34,7 +44,7 @@ def test_target_is_a_number_of_seeds_or_their_mean():
 @each_preset
 def test_reaches_its_target(pair):
     known = PRESETS[pair]
-    env, params = make(pair[1])
+    env, params = make(pair[1], **known.env_settings)
     algorithm = algorithm_entry(pair[0]).build(env, known.config)
     result = train(
         algorithm, params, total_steps=known.total_steps, seeds=known.seeds, eval_every=0

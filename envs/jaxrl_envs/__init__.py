@@ -5,15 +5,22 @@ point `jaxrl.envs` hands to `jaxrl.make`.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from jaxrl_envs.base import Environment as Environment
 from jaxrl_envs.base import EnvParams as EnvParams
 from jaxrl_envs.base import EnvState as EnvState
 from jaxrl_envs.cartpole import CartPole as CartPole
+from jaxrl_envs.lunar_lander import LunarLander as LunarLander
 from jaxrl_envs.spaces import Box as Box
 from jaxrl_envs.spaces import Discrete as Discrete
 
 ENVIRONMENTS: dict[str, Callable[..., Environment]] = {
     "CartPole-v1": CartPole,
+    "LunarLander-v3": LunarLander,
+    "LunarLanderContinuous-v3": partial(LunarLander, True),
+    # The names in papers before 2024: the same physics, reward and observations.
+    "LunarLander-v2": LunarLander,
+    "LunarLanderContinuous-v2": partial(LunarLander, True),
 }
 """Name to factory."""

@@ -85,6 +85,24 @@ def capsule(at: Canvas, start: Any, end: Any, radius: Any) -> jax.Array:
     return jnp.sqrt((x - share * along[0]) ** 2 + (y - share * along[1]) ** 2) - radius
 
 
+def below(at: Canvas, heights: jax.Array, spacing: Any) -> jax.Array:
+    """Signed distance to what lies below a line of straight pieces. `[H, W]`.
+
+    Args:
+        at: the canvas.
+        heights: of the line's points, `[P]`; the first is at x = 0, the ends go on straight.
+        spacing: pixels from point to point.
+    """
+    place = at.x[0] / spacing
+    piece = jnp.clip(jnp.floor(place), 0, heights.shape[0] - 2)
+    # A mask, not an index, for the module has no gather.
+    here = piece[:, None] == jnp.arange(heights.shape[0] - 1)
+    start = jnp.where(here, heights[:-1], 0.0).sum(-1)
+    rise = jnp.where(here, heights[1:] - heights[:-1], 0.0).sum(-1)
+    steepness = jnp.sqrt(1 + (rise / spacing) ** 2)
+    return (at.y - (start + (place - piece) * rise)) / steepness
+
+
 def grow(distance: jax.Array, by: Any) -> jax.Array:
     """The shape made larger by that many pixels on every side."""
     return distance - by

@@ -139,7 +139,7 @@ def split_target(command: str, argv: Sequence[str]) -> tuple[str, str, list[str]
 def make_env(
     name: str, settings: Sequence[str], earlier: Mapping[str, Any] | None = None
 ) -> tuple[Any, Any]:
-    """The environment of that name with `NAME=VALUE` settings, on top of an earlier run's."""
+    """The environment of that name with `NAME=VALUE` settings, on top of a preset's or a run's."""
     values: dict[str, Any] = dict(earlier or {})
     for setting in settings:
         key, equals, text = setting.partition("=")

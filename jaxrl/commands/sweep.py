@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
     )
     if options.resume or options.config:
         raise ConfigError("a sweep takes neither --resume nor --config: give the flags themselves.")
-    env, env_params = make_env(env_name, options.env_params)
+    env, env_params = make_env(env_name, options.env_params, known.env_settings if known else None)
     grid = parse_grid(options.grid, config)
     enable_compilation_cache()
     out = options.out or default_run_path(env_name, algorithm_name, "runs/sweeps")

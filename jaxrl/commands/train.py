@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     earlier = _earlier(flags, algorithm_name, env_name)
     if earlier is None:
         known = preset(algorithm_name, env_name)
-        defaults, env_settings = TrainOptions(), {}
+        defaults, env_settings = TrainOptions(), known.env_settings if known else {}
         config = known.config if known else entry.config()
     else:
         # What is typed beside --resume comes on top, and is compared with the folder by `train`.
