@@ -26,6 +26,7 @@ from jaxrl.errors import (
     JaxrlError,
     MissingExtraError,
     check_range,
+    known,
     unknown_name,
 )
 from jaxrl.types import Array, EnvParams, EnvState, Key, PyTree
@@ -273,7 +274,7 @@ def _call(name: str, factory: Callable[..., Any], arguments: dict[str, Any]) -> 
 
 def _setting(name: str, key: str, value: Any, default: Any) -> Any:
     """A parameter's new value, of the default's kind."""
-    if isinstance(value, jax.core.Tracer) or not isinstance(default, int | float | np.generic):
+    if not known(value) or not isinstance(default, int | float | np.generic):
         if not isinstance(default, np.ndarray | jax.Array):
             return value
         changed = jnp.asarray(value, default.dtype)

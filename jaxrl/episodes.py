@@ -3,7 +3,7 @@
 What REINFORCE needs, whose formula sums over an episode's rewards, and GRPO, which compares whole
 episodes from one start. Counting instead the episodes that happen to end within a window favours
 short ones. Lanes that have ended stay where they are until the last has: their rows are marked
-False in the trajectory's `valid` and hold nothing.
+False in the trajectory's `valid` and hold nothing: zeros.
 
 The steps that this takes are as many as the episodes last. `count_steps` makes the `StepCount` that
 an algorithm's train state then carries, so that a run still ends after the steps it was given.
@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from jaxrl.errors import ConfigError
+from jaxrl.errors import ConfigError, known
 from jaxrl.types import (
     Array,
     EnvParams,
@@ -96,18 +96,22 @@ def rollout_episodes(
         next_obs, next_state, reward, terminated, truncated = step_batch(
             env, key, lanes.state, action, params
         )
-        # A lane that has ended keeps its last state: what lies beyond may not be defined.
+        # A lane that has ended keeps its last state: what lies beyond may not be defined. Its rows
+        # are zeros, because its last observation need not be one that a network can take.
         obs, state = select_lanes(lanes.running, (next_obs, next_state), (lanes.obs, lanes.state))
+        seen = (lanes.obs, action, extras)
+        seen = select_lanes(lanes.running, seen, jax.tree.map(jnp.zeros_like, seen))
+        row_obs, row_action, row_extras = seen
         length = lanes.length + lanes.running
         truncated |= ~terminated & (length >= max_steps)
         row = Transition(
-            obs=lanes.obs,
-            action=action,
+            obs=row_obs,
+            action=row_action,
             reward=jnp.where(lanes.running, reward, 0.0),
             terminated=terminated & lanes.running,
             truncated=truncated & lanes.running,
             next_obs=obs,
-            extras=extras,
+            extras=row_extras,
             record=state if record == "every_step" else None,
             valid=lanes.running,
         )
@@ -196,8 +200,7 @@ def count_steps(steps_per_update: int, total_updates: Any) -> StepCount:
     Raises:
         ConfigError: a run of more steps than the count can hold.
     """
-    known = not isinstance(total_updates, jax.core.Tracer)
-    if known and int(total_updates) * steps_per_update >= 2**32 - 2**28:
+    if known(total_updates) and int(total_updates) * steps_per_update >= 2**32 - 2**28:
         raise ConfigError(
             f"{int(total_updates) * steps_per_update} steps per seed: where updates play whole "
             "episodes, a run can have up to 4e9. Train longer in several runs."

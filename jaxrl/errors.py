@@ -68,6 +68,14 @@ def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:
     )
 
 
+def known(*settings: Any) -> bool:
+    """Whether all settings are values and none is traced, so that they can be compared.
+
+    Those that are traced (a sweep under `vmap`) were checked when the sweep was built.
+    """
+    return not any(isinstance(setting, jax.core.Tracer) for setting in settings)
+
+
 def check_range(
     name: str,
     value: Any,
@@ -81,7 +89,7 @@ def check_range(
     Values that are being traced (a sweep under `vmap`) are let through: their numbers are not
     known here, and were checked when the sweep was built.
     """
-    if value is None or isinstance(value, jax.core.Tracer):
+    if value is None or not known(value):
         return
     below = low is not None and not (value > low if open_low else value >= low)
     above = high is not None and not value <= high

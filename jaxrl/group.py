@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import chex
 import jax.numpy as jnp
 
-from jaxrl.errors import unknown_name
+from jaxrl.errors import check_range, unknown_name
 from jaxrl.types import Array
 
 Baseline = Literal["group_mean", "leave_one_out"]
@@ -63,9 +63,11 @@ def group_advantages(
         `[G, K]`.
 
     Raises:
+        ConfigError: groups of one, which have nothing to be compared with.
         UnknownNameError: a name that is none of these.
     """
     chex.assert_rank(rewards, 2)
+    check_range("the size of a group", rewards.shape[1], 2)
     check_names(baseline=baseline, scale_rewards=scale_rewards)
     size = rewards.shape[1]
     advantage = rewards - rewards.mean(1, keepdims=True)
@@ -97,15 +99,16 @@ def importance_log_ratio(
 ) -> Array:
     """`log π_θ - log π_old` of each token `[N, L]`, or its mean over a sequence `[N, 1]`.
 
+    0 outside the mask, with a gradient of 0.
     The second is GSPO's length-normalised ratio (Zheng et al. 2025, arXiv:2507.18071 (7)).
     """
     chex.assert_equal_shape([log_prob, old_log_prob, mask])
     check_names(importance_sampling_level=level)
-    log_ratio = log_prob - old_log_prob
+    # Masked before it is exponentiated: the gradient of an infinite value is NaN, masked or not.
+    log_ratio = jnp.where(mask, log_prob - old_log_prob, 0.0)
     if level == "token":
         return log_ratio
-    mean = jnp.where(mask, log_ratio, 0.0).sum(1) / jnp.maximum(mask.sum(1), 1)
-    return mean[:, None]
+    return (log_ratio.sum(1) / jnp.maximum(mask.sum(1), 1))[:, None]
 
 
 def surrogate(
@@ -150,9 +153,11 @@ def clipped_share(
 
 
 def sampled_kl(
-    estimator: KLEstimator, log_prob: Array, ref_log_prob: Array, log_ratio: Array
+    estimator: KLEstimator, log_prob: Array, ref_log_prob: Array, log_ratio: Array, mask: Array
 ) -> Array:
     """Estimates of KL(π_θ‖π_ref) at sampled tokens, to be put into a loss. `[N, L]`.
+
+    0 outside the mask, with a gradient of 0.
 
     With `x = log π_ref - log π_θ`:
 
@@ -173,12 +178,13 @@ def sampled_kl(
         log_prob: of the policy that learns, `[N, L]`.
         ref_log_prob: of the reference.
         log_ratio: from `importance_log_ratio`; read by `k3_is` alone.
+        mask: bool `[N, L]`.
 
     Raises:
         UnknownNameError: another name, `exact` included.
     """
-    chex.assert_equal_shape([log_prob, ref_log_prob])
-    x = ref_log_prob - log_prob
+    chex.assert_equal_shape([log_prob, ref_log_prob, mask])
+    x = jnp.where(mask, ref_log_prob - log_prob, 0.0)
     if estimator == "k1":
         return -x
     if estimator == "k2":
@@ -225,11 +231,6 @@ def aggregate(per_token: Array, mask: Array, loss_type: LossType, max_length: in
     if loss_type == "dr_grpo":
         return values.sum() / (rows * max_length)
     return values.sum() / rows
-
-
-def divides_by_length(loss_type: LossType) -> bool:
-    """Whether a loss type divides by how long the rows are, so that advantages must not."""
-    return loss_type in ("grpo", "bnpo", "dapo")
 
 
 _NAMES = {

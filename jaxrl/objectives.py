@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import ConfigError, unknown_name
+from jaxrl.errors import ConfigError, known, unknown_name
 from jaxrl.types import Array
 
 Decay = Literal["linear", "cosine", "exponential"]
@@ -182,7 +182,7 @@ def check_schedule(name: str, decay: Decay, initial: Any, final: Any) -> None:
     if decay != "exponential" or final is None:
         return
     for value in (initial, final):
-        if not isinstance(value, jax.core.Tracer) and not value > 0:
+        if known(value) and not value > 0:
             raise ConfigError(
                 f"{name} cannot go exponentially from {initial} to {final}: both must be above 0; "
                 f"use {name}_decay='linear' or 'cosine', or a small {name}_final such as 1e-4."

@@ -19,6 +19,7 @@ from flax import struct
 from jaxrl import entropy, normalise, returns
 from jaxrl.config import as_arrays, validate
 from jaxrl.env_check import check_env
+from jaxrl.errors import ConfigError
 from jaxrl.minibatch import as_rows
 from jaxrl.networks import ActorCritic, actor_critic
 from jaxrl.types import (
@@ -114,6 +115,15 @@ def network_and_envs(env: Any, config: Any) -> tuple[ActorCritic, VectorEnv]:
     """The network and the batch of environments that a config asks for; raises as `network_of`."""
     network = network_of(env, config, shared_torso=config.shared_torso)
     return network, vectorize(env, config.num_envs, reset=config.reset, pool_size=config.pool_size)
+
+
+def check_spread(config: Any, num_rows: int) -> None:
+    """Refuses to normalise the only advantage of a gradient step, which would always be 0."""
+    if config.normalize_advantage and num_rows == 1:
+        raise ConfigError(
+            "normalize_advantage=True needs two rows in each gradient step, of one alone it leaves "
+            "nothing: use more num_envs or num_steps, or normalize_advantage=False."
+        )
 
 
 def assemble(

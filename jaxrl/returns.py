@@ -13,7 +13,7 @@ its own, not `value` shifted by one, because where a time limit cut an episode t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -41,7 +41,7 @@ def reward_to_go(reward: Array, terminated: Array, truncated: Array, gamma: Arra
         `G`, `[T, ...]`.
     """
     chex.assert_equal_shape([reward, terminated, truncated])
-    discount = gamma * _goes_on(terminated, truncated)
+    discount = gamma * _goes_on(terminated, truncated, reward.dtype)
     return _backwards(reward, discount)
 
 
@@ -84,7 +84,7 @@ def gae(
     """
     chex.assert_equal_shape([reward, value, next_value, terminated, truncated])
     delta = td_errors(reward, value, next_value, terminated, gamma)
-    return _backwards(delta, gamma * gae_lambda * _goes_on(terminated, truncated))
+    return _backwards(delta, gamma * gae_lambda * _goes_on(terminated, truncated, delta.dtype))
 
 
 def lambda_returns(
@@ -112,7 +112,7 @@ def lambda_returns(
         `G`, `[T, ...]`.
     """
     chex.assert_equal_shape([reward, next_value, terminated, truncated])
-    trace = lambda_ * _goes_on(terminated, truncated)
+    trace = lambda_ * _goes_on(terminated, truncated, reward.dtype)
     trace = trace.at[-1].set(0.0)
     alone = reward + gamma * jnp.where(terminated, 0.0, (1 - trace) * next_value)
     return _backwards(alone, gamma * trace)
@@ -166,7 +166,7 @@ def vtrace(
     chex.assert_equal_shape([log_ratio, reward, value, next_value, terminated, truncated])
     ratio = jnp.exp(log_ratio)
     rho = jnp.minimum(rho_bar, ratio)
-    goes_on = _goes_on(terminated, truncated)
+    goes_on = _goes_on(terminated, truncated, reward.dtype)
     trace = lambda_ * jnp.minimum(c_bar, ratio) * goes_on
     delta = rho * td_errors(reward, value, next_value, terminated, gamma)
     target = value + _backwards(delta, gamma * trace)
@@ -207,7 +207,7 @@ def n_step_returns(
     check_range("n", n, 1)
     bootstrap = reward + gamma * jnp.where(terminated, 0.0, next_value)
     # The last row bootstraps at once: nothing of what follows it is known.
-    goes_on = _goes_on(terminated, truncated).at[-1].set(0.0)
+    goes_on = _goes_on(terminated, truncated, reward.dtype).at[-1].set(0.0)
     target = bootstrap
     for _ in range(n - 1):
         later = jnp.concatenate([target[1:], target[-1:]])  # the last row's is masked
@@ -215,11 +215,11 @@ def n_step_returns(
     return target
 
 
-def _goes_on(terminated: Array, truncated: Array) -> Array:
-    """1 where the next row belongs to the same episode, else 0; float32."""
+def _goes_on(terminated: Array, truncated: Array, dtype: Any) -> Array:
+    """1 where the next row belongs to the same episode, else 0; of the type of the rewards."""
     # Of an integer, ~ is the complement: flags that are not bool would give decays of -2.
     chex.assert_type([terminated, truncated], bool)
-    return (~(terminated | truncated)).astype(jnp.float32)
+    return (~(terminated | truncated)).astype(dtype)
 
 
 def _backwards(x: Array, decay: Array) -> Array:

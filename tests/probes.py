@@ -120,6 +120,24 @@ class ActionObservationReward(Probe):
         return jnp.where(good == (state.cue > 0), 1.0, -1.0)
 
 
+class DelayedCredit(Probe):
+    """Two steps; reward 1 at the second if the first action was 1: is it the first that learns?
+
+    What the second action was makes no difference.
+    """
+
+    length = 2
+    values = ()
+    best = ((0.0, 1.0),)
+
+    def step_env(self, key, state, action, params):
+        push = action[0] > 0 if self.continuous_actions else action > 0
+        reward = jnp.where((state.time == 1) & (state.cue > 0), 1.0, 0.0)
+        cue = jnp.where(state.time == 0, jnp.where(push, 1.0, -1.0), state.cue)
+        state = ProbeState(state.time + 1, cue)
+        return self.get_obs(state), state, reward, self.is_terminated(state, params), {}
+
+
 class Truncation(Probe):
     """Reward 1 for ever, cut by a time limit of 10: the value is 1 / (1 - γ) = 10.
 
@@ -139,6 +157,7 @@ PROBES = (
     DelayedReward,
     ActionReward,
     ActionObservationReward,
+    DelayedCredit,
     Truncation,
 )
 

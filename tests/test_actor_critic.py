@@ -1,5 +1,6 @@
 """The actor-critic's own mathematics: TD errors, both gradients of the critic, V-trace, the lag."""
 
+import enumeration
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +9,11 @@ import rlax
 
 from jaxrl.algorithms import actor_critic as module
 from jaxrl.algorithms.actor_critic import ActorCriticConfig, a2c
+from jaxrl.distributions import Categorical
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError, UnknownNameError
+from jaxrl.on_policy import Extras
+from jaxrl.types import Transition
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,7 @@ def test_critics_loss_and_gradient_are_rlax_td_learning(collected, stop):
     ours = critic_loss(collected, stop_target_gradients=stop)
     expected = jax.jit(jax.value_and_grad(theirs))(params["critic"])
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, expected
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), ours, expected
     )
 
 
@@ -92,8 +96,104 @@ def test_vtrace_without_lag_is_a2c(collected):
     # Ends were invented, so that V(next_obs_t) is not V(obs_{t+1}) there; only targets agree.
     plain, corrected = grads(config)["critic"], grads(config.replace(vtrace=True))["critic"]
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), plain, corrected
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), plain, corrected
     )
+
+
+def expected_actor_gradient(theta, old, values, **changes):
+    """The actor's estimate, averaged over all trajectories of an older policy, `[3, 2]`."""
+    config = ActorCriticConfig.notes(num_steps=3, num_envs=1, **changes)
+    config = jax.tree.map(jnp.float64, config)
+    parts = a2c(enumeration.Tabular(), ActorCriticConfig.notes(num_steps=3)).init.args[0]
+    parts = parts._replace(network=enumeration.network(theta, values))
+    params = parts.network.init(None)
+    states, actions = enumeration.PATH_STATES.T, enumeration.PATH_ACTIONS.T
+    trajectory = enumeration.all_trajectories()
+    log_prob = jax.nn.log_softmax(jnp.asarray(old))[states, actions]
+    trajectory = trajectory._replace(extras=trajectory.extras._replace(log_prob=log_prob))
+
+    def of_one(episode):
+        one = jax.tree.map(lambda x: x[:, None], episode)
+        loss = lambda p: module.loss_fn(p, one, None, parts, config)[1]["loss/policy"].total  # noqa: E731
+        return -3 * jax.grad(loss)(params)["actor"]
+
+    each = jax.vmap(of_one, in_axes=1)(trajectory)
+    return jnp.tensordot(enumeration.probabilities(jnp.asarray(old)), each, 1)
+
+
+def action_gains(theta, old):
+    """`Σ_t Σ_s P_old(s_t = s) Σ_a ∇π(a|s) Q_t(s, a)` at γ = 1, from the tables."""
+    theta = jnp.asarray(theta)
+    later = enumeration.state_values(theta, 1.0).reshape(-1, enumeration.STATES)
+    walk = jnp.einsum("sa,sat->st", jax.nn.softmax(jnp.asarray(old)), jnp.asarray(enumeration.MOVE))
+    where, total = jnp.asarray(enumeration.START), 0.0
+    for t in range(enumeration.HORIZON):
+        gains = enumeration.REWARD + enumeration.MOVE @ later[t + 1]
+        chosen = lambda th, w=where, g=gains: w @ (jax.nn.softmax(th) * g).sum(1)  # noqa: E731
+        total += jax.grad(chosen)(theta)
+        where = where @ walk
+    return total
+
+
+def test_the_td_errors_of_the_true_values_give_the_gradient():
+    """On policy, one step: the loss of the real actor-critic against the tables."""
+    with jax.enable_x64(True):
+        theta = enumeration.THETA
+        true = enumeration.state_values(theta, 1.0)
+        ours = expected_actor_gradient(theta, theta, true, gamma=1.0)
+        exact = jax.grad(enumeration.expected_return)(jnp.asarray(theta), 1.0)
+        np.testing.assert_allclose(ours, exact, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(ours, action_gains(theta, theta), rtol=0, atol=1e-9)
+        wrong = expected_actor_gradient(theta, theta, 0 * true, gamma=1.0)
+        assert np.abs(wrong - exact).max() > 0.05
+
+
+def test_vtrace_corrects_the_actions_of_an_older_policy():
+    """Without a bound on ratios each action counts as if the new policy had taken it, where the
+    old one was, and with any values; without V-trace it does not."""
+    with jax.enable_x64(True):
+        theta = enumeration.THETA
+        old = theta + np.random.default_rng(1).normal(0, 1, theta.shape)
+        settings = dict(gamma=1.0, gae_lambda=1.0)
+        free = dict(vtrace=True, rho_bar=1e9, c_bar=1e9)
+        exact = action_gains(theta, old)
+        for values in (0.0, enumeration.state_values(theta, 1.0)):
+            ours = expected_actor_gradient(theta, old, values, **settings, **free)
+            np.testing.assert_allclose(ours, exact, rtol=0, atol=1e-9)
+        wrong = expected_actor_gradient(theta, old, 0.0, **settings)
+        assert np.abs(wrong - exact).max() > 0.1
+
+
+def test_critic_finds_the_values_of_a_random_walk():
+    """Five states in a row, left and right alike, 1 for leaving to the right: V = (I - P)⁻¹ r."""
+    states, config = np.arange(5), jax.tree.map(jnp.float32, ActorCriticConfig.notes(gamma=1.0))
+    true = np.linalg.solve(np.eye(5) - 0.5 * (np.eye(5, k=1) + np.eye(5, k=-1)), [0, 0, 0, 0, 0.5])
+    here = np.concatenate([states, states])
+    there = np.concatenate([states - 1, states + 1])
+    ended = (there < 0) | (there > 4)
+    zeros = jnp.zeros((1, 10), jnp.int32)
+    trajectory = Transition(
+        obs=jax.nn.one_hot(here, 5)[None],
+        action=zeros,
+        reward=jnp.asarray(there > 4, jnp.float32)[None],
+        terminated=jnp.asarray(ended)[None],
+        truncated=jnp.zeros((1, 10), bool),
+        next_obs=jax.nn.one_hot(np.where(ended, 0, there), 5)[None],
+        extras=Extras(zeros, jnp.full((1, 10), np.log(0.5))),
+        record=None,
+    )
+    network = enumeration.network()._replace(
+        policy=lambda params, obs: Categorical.from_logits(jnp.zeros((*obs.shape[:-1], 2)))
+    )
+    parts = module.Parts(network, None, config)
+
+    def step(values, _):
+        loss = lambda v: module.loss_fn({"critic": v}, trajectory, None, parts, config)[0]  # noqa: E731
+        return values - 0.5 * jax.grad(loss)(values), None
+
+    values = jax.lax.scan(step, jnp.zeros(5), None, length=1000)[0]
+    np.testing.assert_allclose(values, true, atol=1e-2)
+    np.testing.assert_allclose(true, (states + 1) / 6)
 
 
 def test_actions_are_those_of_the_policy_of_policy_lag_updates_ago(cartpole):
@@ -152,5 +252,7 @@ def test_bad_settings_are_refused(cartpole):
         a2c(cartpole[0], ActorCriticConfig(vtrace=True, c_bar=2.0))
     with pytest.raises(ConfigError, match="policy_lag=-1"):
         a2c(cartpole[0], ActorCriticConfig(policy_lag=-1))
+    with pytest.raises(ConfigError, match="needs two rows"):
+        a2c(cartpole[0], ActorCriticConfig.notes(num_envs=1, normalize_advantage=True))
     with pytest.raises(UnknownNameError, match="'rmsprop'"):
         a2c(cartpole[0], ActorCriticConfig(optimizer="rms_prop"))

@@ -48,7 +48,9 @@ def test_every_lane_plays_one_episode_to_its_end(played):
     np.testing.assert_array_equal(np.asarray(trajectory.valid[:, 0]), True)
     # Valid rows come first, and nothing is on the others.
     assert (np.diff(np.asarray(trajectory.valid).astype(int), axis=1) <= 0).all()
-    assert not np.asarray(trajectory.reward)[~np.asarray(trajectory.valid)].any()
+    beyond = ~np.asarray(trajectory.valid)
+    for x in (trajectory.reward, trajectory.obs, trajectory.action, trajectory.extras):
+        assert not np.asarray(x)[beyond].any()
     np.testing.assert_array_equal(np.asarray(trajectory.reward.sum(1)), lengths)
     np.testing.assert_array_equal(num_steps, lengths.sum(1))
     np.testing.assert_allclose(episodes["episode/length"].value, lengths.mean(1), rtol=1e-6)
@@ -93,8 +95,9 @@ def test_stops_with_the_block_in_which_the_last_episode_ends(played):
     trajectory = played[0].trajectory
     last = int(np.asarray(trajectory.valid.sum(1)).max())
     played_rows = -(-last // BLOCK) * BLOCK
-    noise = np.asarray(trajectory.extras)
-    assert noise[:, :played_rows].all() and not noise[:, played_rows:].any()
+    # Lanes that have ended stay where they are; rows that nobody played are as they were made.
+    there = np.asarray(trajectory.next_obs).any(-1)
+    assert there[:, :played_rows].all() and not there[:, played_rows:].any()
 
 
 def test_a_bound_truncates_and_keeps_the_last_states(cartpole):
@@ -143,6 +146,18 @@ def test_idle_lanes_play_nothing(cartpole):
     assert int(num_steps) == int(trajectory.valid.sum())
     assert float(episodes["episode/return"].count) == 2
     np.testing.assert_array_equal(trajectory.record.valid, running)
+
+
+def test_a_last_observation_that_is_none_reaches_no_row():
+    """An environment may end where its observation is not defined."""
+
+    class EndsInNothing(probes.DelayedReward):
+        def get_obs(self, state, params=None, key=None):
+            return jnp.where(state.time < 2, state.time, jnp.nan)[None]
+
+    trajectory = play_probe(EndsInNothing())
+    assert np.isfinite(trajectory.obs).all()
+    assert np.isnan(trajectory.next_obs[1]).all()
 
 
 def test_states_that_hold_random_keys_are_recorded():

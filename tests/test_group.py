@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxrl import group
-from jaxrl.errors import UnknownNameError
+from jaxrl.errors import ConfigError, UnknownNameError
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "grpo.npz")
 ABOUT = json.loads(str(GOLDEN["about"]))
@@ -37,7 +37,7 @@ def loss(log_prob, data, case, advantage=None):
         epsilon_high=case["epsilon_high"],
         delta=case["delta"],
     )
-    kl = group.sampled_kl(case["kl"], log_prob, data["ref_log_prob"], log_ratio)
+    kl = group.sampled_kl(case["kl"], log_prob, data["ref_log_prob"], log_ratio, mask)
     per_token = -objective + case["beta"] * kl
     return group.aggregate(per_token, mask, case["loss_type"], max_length=mask.shape[1])
 
@@ -174,7 +174,7 @@ def test_the_notes_form_is_the_published_one(x64, beta):
     advantage = group.length_normalized(jnp.asarray(GOLDEN["advantage"]), mask)
 
     def notes(log_prob):
-        kl = group.sampled_kl("k3", log_prob, GOLDEN["ref_log_prob"], log_prob)
+        kl = group.sampled_kl("k3", log_prob, GOLDEN["ref_log_prob"], log_prob, mask)
         penalty = beta * group.aggregate(kl, mask, "grpo")
         return loss(log_prob, GOLDEN, case | {"loss_type": "sum"}, advantage) + penalty
 
@@ -207,7 +207,7 @@ def test_what_the_gradient_of_each_kl_estimator_is(x64, estimator, off_policy):
         log_prob = jax.nn.log_softmax(logits)
         if estimator == "exact":
             return kl(log_prob, reference)
-        each = group.sampled_kl(estimator, log_prob, reference, log_prob - old)
+        each = group.sampled_kl(estimator, log_prob, reference, log_prob - old, jnp.ones(6, bool))
         return (jnp.exp(old) * each).sum()
 
     def right(logits):
@@ -225,6 +225,28 @@ def test_what_the_gradient_of_each_kl_estimator_is(x64, estimator, off_policy):
         np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-12)
     else:  # sampled by another policy, and not corrected
         assert float(jnp.abs(ours - means[estimator]).max()) > 1e-2
+
+
+@pytest.mark.parametrize("far", [-1e3, 1e3])
+@pytest.mark.parametrize("level", ["token", "sequence"])
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3", "k3_is"])
+def test_nothing_outside_the_mask_reaches_the_gradient(estimator, level, far):
+    """Ratios that overflow there would make it NaN if they were masked only afterwards."""
+    mask = jnp.array([[True, True, False], [True, False, False]])
+    case = dict(level=level, epsilon_high=0.2, delta=None, kl=estimator, beta=0.3)
+
+    def gradient(outside):
+        data = {
+            "mask": mask,
+            "old_log_prob": jnp.where(mask, -1.0, -outside),
+            "ref_log_prob": jnp.where(mask, -0.8, -outside),
+            "advantage": jnp.array([1.0, -1.0]),
+        }
+        log_prob = jnp.where(mask, -1.1, outside)
+        return jax.grad(loss)(log_prob, data, case | {"loss_type": "bnpo"})
+
+    np.testing.assert_array_equal(gradient(far), gradient(0.0))
+    assert not gradient(far)[~mask].any() and gradient(far)[mask].all()
 
 
 def test_sequence_ratio_is_the_mean_of_its_tokens():
@@ -251,4 +273,9 @@ def test_unknown_names_are_refused_with_the_nearest():
     with pytest.raises(UnknownNameError, match="dr_grpo"):
         group.aggregate(jnp.zeros((1, 1)), jnp.ones((1, 1), bool), "drgrpo")
     with pytest.raises(UnknownNameError, match="k3_is"):
-        group.sampled_kl("k3is", jnp.zeros((1, 1)), jnp.zeros((1, 1)), jnp.zeros((1, 1)))
+        group.sampled_kl("k3is", *[jnp.zeros((1, 1))] * 3, jnp.ones((1, 1), bool))
+
+
+def test_groups_of_one_are_refused():
+    with pytest.raises(ConfigError, match="the size of a group=1"):
+        group.group_advantages(jnp.zeros((4, 1)), baseline="leave_one_out")

@@ -96,7 +96,7 @@ def test_the_reference_is_the_policy_of_the_start_and_stays(collected, cartpole)
         jax.eval_shape(wide.init, jax.random.key(1), cartpole[1], 10)
 
 
-def test_every_kl_estimator_and_level_runs_on_episodes(collected):
+def test_every_kl_estimator_runs_on_episodes(collected):
     """The sampled ones near the exact one: their mean over the steps is an estimate of it."""
     algorithm, _, state, trajectory = collected
     kl = {}
@@ -180,8 +180,8 @@ def test_notes_configuration():
         (dict(delta=1.1), "delta=1.1 lies within the clip, which ends at 1.2"),
         (dict(beta=0.04), "use reference_policy='frozen'"),
         (dict(beta=-1.0, reference_policy="frozen"), "beta=-1.0"),
-        (dict(loss_type="grpo", advantage_length_norm=True), "divides by it again"),
-        (dict(loss_type="bnpo", advantage_length_norm=True), "divides by it again"),
+        (dict(loss_type="grpo", advantage_length_norm=True), "'grpo' divides again"),
+        (dict(loss_type="dr_grpo", advantage_length_norm=True), "'dr_grpo' divides again"),
         (dict(num_iterations=0), "num_iterations=0"),
         (dict(entropy_target=0.9), "entropy_target=0.9"),
     ],

@@ -89,7 +89,7 @@ def test_penalty_is_the_divergence_and_so_is_its_gradient():
         return -0.5 * (jnp.exp(old) * (old - jax.nn.log_softmax(logits))).sum()
 
     ours, theirs = jax.value_and_grad(sampled)(new), jax.value_and_grad(exact)(new)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), ours, theirs)
 
 
 @pytest.mark.parametrize("stop", [True, False])

@@ -12,6 +12,10 @@ from jaxrl import returns
 from jaxrl.errors import ConfigError
 
 GAMMA, LAMBDA = 0.9, 0.7
+SAME = dict(rtol=1e-5, atol=1e-6)
+"""Of the same inputs in float32."""
+EXACT = dict(rtol=0, atol=1e-12)
+"""In double precision."""
 
 
 def episodes(seed, length=12, p=0.25):
@@ -20,6 +24,20 @@ def episodes(seed, length=12, p=0.25):
     reward, value, next_value = rng.normal(size=(3, length)).astype(np.float32)
     terminated, truncated = rng.random((2, length)) < p
     return reward, value, next_value, terminated, truncated
+
+
+def consistent_episodes(seed):
+    """Those of a value function: V(next_obs_t) is V(obs_{t+1}) within an episode."""
+    reward, value, next_value, terminated, truncated = episodes(seed)
+    ended = terminated | truncated
+    next_value = np.where(ended, next_value, np.append(value[1:], next_value[-1]))
+    return reward, value, next_value, terminated, truncated
+
+
+def pieces(truncated, *rows):
+    """The rows cut where time limits cut them."""
+    cuts = np.flatnonzero(truncated[:-1]) + 1
+    return zip(*(map(jnp.asarray, np.split(x, cuts)) for x in rows), strict=True)
 
 
 def loop_gae(reward, value, next_value, terminated, truncated, gamma=GAMMA, lam=LAMBDA):
@@ -51,7 +69,7 @@ def loop_n_step(reward, next_value, terminated, truncated, n, gamma=GAMMA):
 def test_gae_is_the_loop(seed, p):
     data = episodes(seed, p=p)
     ours = returns.gae(*data, gamma=GAMMA, gae_lambda=LAMBDA)
-    np.testing.assert_allclose(ours, loop_gae(*data), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ours, loop_gae(*data), **SAME)
 
 
 @settings(max_examples=20, deadline=None)
@@ -71,34 +89,32 @@ def test_gae_is_rlax_vtrace(seed):
     ours = returns.gae(
         reward, value, next_value, terminated, truncated, gamma=GAMMA, gae_lambda=LAMBDA
     )
-    np.testing.assert_allclose(ours, errors, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ours, errors, **SAME)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_lambda_returns_are_gae_plus_value(seed):
-    reward, value, next_value, terminated, truncated = map(jnp.asarray, episodes(seed))
-    ours = returns.lambda_returns(
-        reward, next_value, terminated, truncated, gamma=GAMMA, lambda_=LAMBDA
-    )
+    reward, value, next_value, terminated, truncated = consistent_episodes(seed)
     gae = loop_gae(reward, value, next_value, terminated, truncated)
-    # Where the value function is consistent, V(next_obs_t) = V(obs_{t+1}) within an episode.
-    consistent = np.where(terminated | truncated, next_value, np.append(value[1:], next_value[-1]))
-    gae = loop_gae(reward, value, consistent, terminated, truncated)
     ours = returns.lambda_returns(
-        reward, jnp.asarray(consistent), terminated, truncated, gamma=GAMMA, lambda_=LAMBDA
+        *map(jnp.asarray, (reward, next_value, terminated, truncated)), gamma=GAMMA, lambda_=LAMBDA
     )
-    np.testing.assert_allclose(ours, gae + np.asarray(value), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ours, gae + value, **SAME)
 
 
-def test_lambda_returns_are_rlax():
-    reward, _, next_value, terminated, _ = map(jnp.asarray, episodes(3))
-    never = jnp.zeros_like(terminated)
+@pytest.mark.parametrize("seed", range(4))
+def test_lambda_returns_are_rlax(seed):
+    """Pieces between truncations are rlax's alone; ours must put them together itself."""
+    reward, _, next_value, terminated, truncated = episodes(seed)
     ours = returns.lambda_returns(
-        reward, next_value, terminated, never, gamma=GAMMA, lambda_=LAMBDA
+        *map(jnp.asarray, (reward, next_value, terminated, truncated)), gamma=GAMMA, lambda_=LAMBDA
     )
-    theirs = rlax.lambda_returns(reward, GAMMA * (1.0 - terminated), next_value, LAMBDA)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    theirs = [
+        rlax.lambda_returns(r, GAMMA * (1.0 - end), v, LAMBDA)
+        for r, v, end in pieces(truncated, reward, next_value, terminated)
+    ]
+    np.testing.assert_allclose(ours, np.concatenate(theirs), **SAME)
 
 
 @settings(max_examples=20, deadline=None)
@@ -109,7 +125,7 @@ def test_n_step_returns_are_the_loop(seed, n):
         *map(jnp.asarray, (reward, next_value, terminated, truncated)), gamma=GAMMA, n=n
     )
     theirs = loop_n_step(reward, next_value, terminated, truncated, n)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ours, theirs, **SAME)
 
 
 def rlax_vtrace(log_ratio, reward, value, next_value, terminated, **settings):
@@ -123,39 +139,28 @@ def rlax_vtrace(log_ratio, reward, value, next_value, terminated, **settings):
 @pytest.mark.parametrize("seed", range(4))
 def test_vtrace_is_rlax(seed):
     """Pieces between truncations are rlax's alone; ours must put them together itself."""
-    reward, value, next_value, terminated, truncated = episodes(seed)
+    reward, value, next_value, terminated, truncated = consistent_episodes(seed)
     log_ratio = np.random.default_rng(seed + 100).normal(size=len(reward)).astype(np.float32)
-    # Where the value function is consistent, V(next_obs_t) = V(obs_{t+1}) within an episode.
-    ended = terminated | truncated
-    next_value = np.where(ended, next_value, np.append(value[1:], next_value[-1]))
     rows = [log_ratio, reward, value, next_value, terminated]
     ours = returns.vtrace(
         *map(jnp.asarray, [*rows, truncated]), gamma=GAMMA, lambda_=LAMBDA, rho_bar=1.5
     )
     settings = dict(lambda_=LAMBDA, clip_rho_threshold=1.5, clip_pg_rho_threshold=1.5)
-    pieces = np.flatnonzero(truncated[:-1]) + 1
-    theirs = [
-        rlax_vtrace(*map(jnp.asarray, piece), **settings)
-        for piece in zip(*(np.split(x, pieces) for x in rows), strict=True)
-    ]
+    theirs = [rlax_vtrace(*piece, **settings) for piece in pieces(truncated, *rows)]
     errors = np.concatenate([piece.errors for piece in theirs])
     advantage = np.concatenate([piece.pg_advantage for piece in theirs])
-    np.testing.assert_allclose(ours.target - value, errors, rtol=1e-5, atol=2e-6)
-    np.testing.assert_allclose(ours.advantage, advantage, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(ours.target - value, errors, **SAME)
+    np.testing.assert_allclose(ours.advantage, advantage, **SAME)
 
 
 def test_vtrace_on_policy_is_gae():
-    """With ratios of 1 the targets are λ-returns; with λ = 1 the advantages are GAE's too."""
-    reward, value, next_value, terminated, truncated = map(jnp.asarray, episodes(11))
-    consistent = jnp.where(
-        terminated | truncated, next_value, jnp.append(value[1:], next_value[-1])
-    )
-    steps = (reward, value, consistent, terminated, truncated)
-    for lam in (LAMBDA, 1.0):
-        ours = returns.vtrace(jnp.zeros_like(reward), *steps, gamma=GAMMA, lambda_=lam)
+    """With ratios of 1 the targets are λ-returns and the advantages are GAE's."""
+    steps = tuple(map(jnp.asarray, consistent_episodes(11)))
+    for lam in (0.0, LAMBDA, 1.0):
+        ours = returns.vtrace(jnp.zeros_like(steps[0]), *steps, gamma=GAMMA, lambda_=lam)
         gae = returns.gae(*steps, gamma=GAMMA, gae_lambda=lam)
-        np.testing.assert_allclose(ours.target - value, gae, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(ours.advantage, gae, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(ours.target - steps[1], gae, **SAME)
+        np.testing.assert_allclose(ours.advantage, gae, **SAME)
 
 
 def test_vtrace_traces_are_cut_by_their_own_threshold():
@@ -175,6 +180,31 @@ def test_vtrace_traces_are_cut_by_their_own_threshold():
     # δ = 2 (1 + 4 - 0), 2 (1 + 6 - 4); the second flows back at a half.
     np.testing.assert_allclose(ours.target, [0 + 10 + 0.5 * 6, 4 + 6], rtol=1e-6)
     np.testing.assert_allclose(ours.advantage, [2 * (1 + 10 - 0), 2 * (1 + 6 - 4)], rtol=1e-6)
+
+
+def test_double_precision_is_kept():
+    """Also where γ and λ are Python's floats, which are doubles."""
+    with jax.enable_x64(True):
+        reward, value, next_value, terminated, truncated = (
+            jnp.asarray(x, bool if x.dtype == bool else float) for x in consistent_episodes(13)
+        )
+        ends = (terminated, truncated)
+        gae = returns.gae(reward, value, next_value, *ends, gamma=GAMMA, gae_lambda=LAMBDA)
+        loop = loop_gae(*map(np.asarray, (reward, value, next_value, *ends)))
+        np.testing.assert_allclose(gae, loop, **EXACT)
+        settings = dict(gamma=GAMMA, lambda_=LAMBDA)
+        both = returns.lambda_returns(reward, next_value, *ends, **settings)
+        np.testing.assert_allclose(both, loop + value, **EXACT)
+        even = returns.vtrace(jnp.zeros_like(reward), reward, value, next_value, *ends, **settings)
+        np.testing.assert_allclose(even.target, both, **EXACT)
+        n_step = returns.n_step_returns(reward, next_value, *ends, gamma=GAMMA, n=3)
+        loop = loop_n_step(*map(np.asarray, (reward, next_value, *ends)), 3)
+        np.testing.assert_allclose(n_step, loop, **EXACT)
+        to_go = returns.reward_to_go(reward, *ends, GAMMA)
+        alone = returns.gae(
+            reward, *(jnp.zeros_like(reward),) * 2, *ends, gamma=GAMMA, gae_lambda=1.0
+        )
+        np.testing.assert_allclose(to_go, alone, **EXACT)
 
 
 def test_n_step_returns_are_rlax_without_ends():
@@ -199,7 +229,7 @@ def test_td_errors_are_rlax():
     reward, value, next_value, terminated, _ = map(jnp.asarray, episodes(7))
     theirs = jax.vmap(rlax.td_learning)(value, reward, GAMMA * (1.0 - terminated), next_value)
     ours = returns.td_errors(reward, value, next_value, terminated, GAMMA)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours, theirs, **SAME)
 
 
 class TestTruncation:
@@ -256,7 +286,7 @@ def test_trailing_axes_are_independent():
     data = [np.stack(x, axis=1) for x in zip(*(episodes(s) for s in range(3)), strict=True)]
     together = returns.gae(*map(jnp.asarray, data), gamma=GAMMA, gae_lambda=LAMBDA)
     for i in range(3):
-        np.testing.assert_allclose(together[:, i], loop_gae(*episodes(i)), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(together[:, i], loop_gae(*episodes(i)), **SAME)
 
 
 def test_shapes_must_agree():

@@ -22,12 +22,26 @@ class AlgorithmEntry(NamedTuple):
         config: the config's class.
         actions: kinds of action space it takes, of `discrete` and `continuous`.
         summary: one line for listings.
+        variants: other configs that the config's class makes, each by a method of its name.
     """
 
     build: Callable[[Any, Any], Algorithm]
     config: type
     actions: tuple[str, ...]
     summary: str
+    variants: tuple[str, ...] = ("notes",)
+
+    def variant(self, algorithm: str, name: str) -> Any:
+        """The config of that name, or the default one of the empty name.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+        """
+        if not name:
+            return self.config()
+        if name not in self.variants:
+            raise unknown_name(f"variant of {algorithm}", name, self.variants)
+        return getattr(self.config, name)()
 
 
 ALGORITHMS: dict[str, AlgorithmEntry] = {
@@ -42,6 +56,7 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
         actor_critic.ActorCriticConfig,
         ("discrete", "continuous"),
         "actor-critic: one-step, A2C, or V-trace for actors that lag",
+        ("notes", "impala"),
     ),
     "trpo": AlgorithmEntry(
         trpo.trpo,

@@ -28,9 +28,16 @@ from flax import struct
 
 from jaxrl import entropy, normalise, objectives, on_policy, returns
 from jaxrl.config import number, static
-from jaxrl.errors import ConfigError
+from jaxrl.errors import ConfigError, known
 from jaxrl.networks import ActorCritic
-from jaxrl.on_policy import OnPolicyState, assemble, count_rewards, finish, network_and_envs
+from jaxrl.on_policy import (
+    OnPolicyState,
+    assemble,
+    check_spread,
+    count_rewards,
+    finish,
+    network_and_envs,
+)
 from jaxrl.optim import Rule, by_rule, descend
 from jaxrl.types import Algorithm, Array, EnvParams, Key, Mean, Metrics, PyTree, Record, Trajectory
 from jaxrl.vector import ResetPolicy, VectorEnv
@@ -158,8 +165,9 @@ def a2c(env: Any, config: ActorCriticConfig | None = None) -> Algorithm:
     """
     config = config or ActorCriticConfig()
     network, venv = network_and_envs(env, config)
+    check_spread(config, config.num_envs * config.num_steps)
     by_rule(config.optimizer, config.max_grad_norm, config.optimizer_eps)
-    if not isinstance(config.c_bar, jax.core.Tracer) and config.c_bar > config.rho_bar:
+    if known(config.c_bar, config.rho_bar) and config.c_bar > config.rho_bar:
         raise ConfigError(
             f"c_bar={config.c_bar} is above rho_bar={config.rho_bar}: V-trace needs c_bar <= "
             "rho_bar, lower the first or raise the second."

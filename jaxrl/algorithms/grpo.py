@@ -28,7 +28,7 @@ from flax import struct
 from jaxrl import entropy, group, normalise, objectives
 from jaxrl.config import number, static
 from jaxrl.episodic import EpisodicState, assemble, initial, limit_of, masked_mean
-from jaxrl.errors import ConfigError
+from jaxrl.errors import ConfigError, known
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import Extras, finish, network_of
 from jaxrl.optim import adam, descend
@@ -65,7 +65,7 @@ class GRPOConfig:
     num_iterations: int = static(4, low=1)
     """Gradient steps per update, each on all its episodes; at 1 the clip has nothing to do."""
     learning_rate: float = number(1e-3, low=0, open_low=True)
-    """Adam's step size at the first update."""
+    """Adam's step size at the start of the run."""
     learning_rate_final: float | None = number(None, low=0)
     """Step size at the end of the run, reached linearly; None keeps it constant."""
     baseline: group.Baseline = static("group_mean")
@@ -91,9 +91,9 @@ class GRPOConfig:
     kl_estimator: group.KLEstimator = static("exact")
     """exact (over all actions), k1, k2, k3 or k3_is; k1 and k3 are traps, see jaxrl.group."""
     ent_coef: float = number(0.0, low=0)
-    """Weight of the entropy bonus, a mean over steps, at the first update."""
+    """Weight of the entropy bonus, a mean over steps, at the start of the run."""
     ent_coef_final: float | None = number(None, low=0)
-    """The same at the last update; None keeps it constant."""
+    """The same at the end of the run; None keeps it constant."""
     ent_coef_decay: objectives.Decay = static("linear")
     """How ent_coef goes to its final value."""
     ent_coef_hold_fraction: float = number(0.0, low=0, high=1)
@@ -213,30 +213,25 @@ def grpo(
 
 def check(config: GRPOConfig, reference: PolicyState | None) -> None:
     """Refuses settings that contradict each other."""
-    if config.advantage_length_norm and group.divides_by_length(config.loss_type):
+    if config.advantage_length_norm and config.loss_type != "sum":
         raise ConfigError(
             f"advantage_length_norm=True divides advantages by the length, and loss_type="
-            f"{config.loss_type!r} divides by it again: use loss_type='sum' (the notes' form), or "
+            f"{config.loss_type!r} divides again: use loss_type='sum' (the notes' form), or "
             "advantage_length_norm=False."
         )
-    if config.reference_policy == "none" and (reference is not None or _above(config.beta, 0)):
+    pulled = reference is not None or (known(config.beta) and config.beta > 0)
+    if config.reference_policy == "none" and pulled:
         raise ConfigError(
             f"beta={config.beta} pulls towards a reference policy, and reference_policy='none' "
             "keeps none: use reference_policy='frozen', or beta=0 and no reference."
         )
     high = config.epsilon if config.epsilon_high is None else config.epsilon_high
-    if config.delta is not None and not _above(config.delta, 1 + high):
+    delta = config.delta
+    if delta is not None and known(delta, high) and not delta > 1 + high:
         raise ConfigError(
-            f"delta={config.delta} lies within the clip, which ends at {1 + high:g}: use a larger "
+            f"delta={delta} lies within the clip, which ends at {1 + high:g}: use a larger "
             "one, or None."
         )
-
-
-def _above(value: Any, bound: Any) -> bool:
-    """Whether a setting exceeds a bound; numbers that are traced were checked before."""
-    if isinstance(value, jax.core.Tracer) or isinstance(bound, jax.core.Tracer):
-        return True
-    return bool(value > bound)
 
 
 def init(parts: Parts, key: Key, env_params: EnvParams, total_updates: Any = 0) -> GRPOState:
@@ -343,8 +338,9 @@ def loss_fn(
         if config.kl_estimator == "exact":
             kl = policy.kl_divergence(frozen).T
         else:
+            ref_log_prob = frozen.log_prob(batch.raw_action).T
             kl = group.sampled_kl(
-                config.kl_estimator, log_prob, frozen.log_prob(batch.raw_action).T, log_ratio
+                config.kl_estimator, log_prob, ref_log_prob, log_ratio, batch.mask
             )
         kl_loss_type = "grpo" if config.advantage_length_norm else config.loss_type
         loss += config.beta * group.aggregate(kl, batch.mask, kl_loss_type, parts.max_steps)

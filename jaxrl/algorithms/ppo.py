@@ -24,13 +24,14 @@ from flax import struct
 
 from jaxrl import entropy, objectives, on_policy
 from jaxrl.config import number, static
-from jaxrl.errors import unknown_name
+from jaxrl.errors import check_range, known, unknown_name
 from jaxrl.minibatch import check_minibatches, minibatch_rows, take
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
     Batch,
     OnPolicyState,
     assemble,
+    check_spread,
     collect,
     count_rewards,
     finish,
@@ -68,9 +69,9 @@ class PPOConfig:
     """Discount factor."""
     gae_lambda: float = number(0.95, low=0, high=1)
     """GAE's λ: 0 is the TD error, 1 the Monte-Carlo advantage."""
-    clip_eps: float = number(0.2, low=0, open_low=True)
+    clip_eps: float = number(0.2, low=0, high=1, open_low=True)
     """Half width of the interval in which the ratio counts (the notes' ε)."""
-    clip_eps_final: float | None = number(None, low=0)
+    clip_eps_final: float | None = number(None, low=0, high=1)
     """The same at the last update, reached linearly; None keeps it constant."""
     clip_eps_vf: float | None = number(None, low=0, open_low=True)
     """Clip of the value's change. Off: it depends on the scale of rewards."""
@@ -127,7 +128,7 @@ class PPOConfig:
 
     @classmethod
     def notes(cls, **changes: Any) -> PPOConfig:
-        """The lecture notes' §6: the clipped objective on one network's worth of advantages.
+        """The lecture notes' §6: the clipped objective, and nothing around it.
 
         No advantage normalisation, no entropy bonus, no gradient clipping, no schedules.
         """
@@ -187,6 +188,10 @@ def ppo(
     config = config or PPOConfig()
     network, venv = network_and_envs(env, config)
     check_minibatches(config.num_envs, config.num_steps, config.num_minibatches)
+    high = 1 + config.clip_eps
+    if config.surrogate == "dual_clipped" and known(config.dual_clip, high):
+        check_range("dual_clip", config.dual_clip, high, open_low=True)
+    check_spread(config, config.num_envs * config.num_steps // config.num_minibatches)
     if surrogate is None:
         if config.surrogate not in SURROGATES:
             raise unknown_name("surrogate", config.surrogate, SURROGATES)

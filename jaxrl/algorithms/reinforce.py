@@ -81,9 +81,9 @@ class ReinforceConfig:
     n_critic_updates: int = static(20, low=1)
     """The critic's gradient steps per update, each on all steps (baseline value)."""
     ent_coef: float = number(0.0, low=0)
-    """Weight of the entropy bonus, a mean over steps, at the first update."""
+    """Weight of the entropy bonus, a mean over steps, at the start of the run."""
     ent_coef_final: float | None = number(None, low=0)
-    """The same at the last update; None keeps it constant."""
+    """The same at the end of the run; None keeps it constant."""
     ent_coef_decay: objectives.Decay = static("linear")
     """How ent_coef goes to its final value."""
     ent_coef_hold_fraction: float = number(0.0, low=0, high=1)

@@ -27,19 +27,21 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from jaxrl import entropy, objectives, on_policy
 from jaxrl.config import number, static
 from jaxrl.distributions import Distribution
-from jaxrl.errors import ConfigError
+from jaxrl.errors import ConfigError, check_range
 from jaxrl.minibatch import check_minibatches, minibatch_rows, take
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
     Batch,
     OnPolicyState,
     assemble,
+    check_spread,
     collect,
     count_rewards,
     finish,
@@ -65,14 +67,14 @@ class TRPOConfig:
     """Environments side by side."""
     num_steps: int = static(512, low=1)
     """Steps of each environment per update."""
-    target_kl: float = number(0.01, low=0, open_low=True)
+    target_kl: float = number(0.01, low=0, high=1, open_low=True)
     """Largest mean KL(old‖new) of an update (the notes' δ)."""
     cg_max_steps: int = static(15, low=1)
     """Steps of conjugate gradients, each a product with Fisher's matrix."""
     cg_damping: float = number(0.1, low=0)
     """Added to the diagonal of Fisher's matrix."""
     fvp_subsample: int = static(1, low=1)
-    """Fisher's matrix is that of every so-manieth row; the constraint is checked on all."""
+    """Fisher's matrix is that of one row in so many; the constraint is checked on all."""
     line_search: bool = static(True)
     """Check divergence and improvement; off, the step is taken as it is (natural gradient)."""
     line_search_max_iter: int = static(10, low=1)
@@ -187,6 +189,9 @@ def trpo(env: Any, config: TRPOConfig | None = None) -> Algorithm:
         )
     network, venv = network_and_envs(env, config)
     check_minibatches(config.num_envs, config.num_steps, config.num_minibatches)
+    rows = config.num_envs * config.num_steps
+    check_spread(config, rows)
+    check_range("fvp_subsample", config.fvp_subsample, 1, rows)
     parts = Parts(network, venv, config)
     return assemble("trpo", env, parts, init=init, collect=collect, learn=learn)
 
@@ -277,7 +282,7 @@ def policy_step(
 
     (start, _), pull = jax.vjp(evaluate, theta)
     (gradient,) = pull((jnp.ones_like(start), jnp.zeros_like(start)))
-    some = batch.obs[:: config.fvp_subsample]
+    some = batch.obs[_subsample(len(batch.obs), config.fvp_subsample)]
     product = fisher_vector_product(
         lambda theta: policy(theta, some), theta, some.shape[0], config.cg_damping
     )
@@ -291,6 +296,16 @@ def policy_step(
         new, kl = evaluate(theta + step)
         return theta + step, Step(new - start, kl, jnp.ones_like(kl))
     return backtrack(evaluate, theta, step, start, gradient @ step, config)
+
+
+def _subsample(num_rows: int, one_in: int) -> Any:
+    """Rows for Fisher's matrix, always the same ones.
+
+    Drawn, because equally spaced ones may be those of the same few environments.
+    """
+    if one_in == 1:
+        return slice(None)
+    return np.sort(np.random.default_rng(0).permutation(num_rows)[: num_rows // one_in])
 
 
 def backtrack(

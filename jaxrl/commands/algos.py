@@ -19,16 +19,17 @@ def main(argv: Sequence[str]) -> None:
         )
         return
     table = Table(title="algorithms")
-    for column in ("name", "what", "actions"):
+    for column in ("name", "what", "actions", "variants"):
         table.add_column(column)
     for name, entry in ALGORITHMS.items():
-        table.add_row(name, entry.summary, ", ".join(entry.actions))
+        variants = ", ".join(f"{name}:{variant}" for variant in entry.variants)
+        table.add_row(name, entry.summary, ", ".join(entry.actions), variants)
     presets = Table(title="presets")
     for column in ("algorithm", "environment", "steps", "target", "reached"):
         presets.add_column(column)
     for (algorithm, env, *variant), known in PRESETS.items():
         presets.add_row(
-            " ".join([algorithm, *variant]),
+            ":".join([algorithm, *variant]),
             env,
             f"{known.total_steps:,}",
             known.target,

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 import tyro
 
+from jaxrl.algorithms import algorithm_entry
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError
+from jaxrl.presets import Preset, preset
 
 _SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
@@ -134,6 +136,22 @@ def split_target(command: str, argv: Sequence[str]) -> tuple[str, str, list[str]
             f"`jaxrl {command} ppo CartPole-v1`. `jaxrl algos` and `jaxrl envs` list both."
         )
     return names[0], names[1], rest
+
+
+def starting_point(algorithm: str, env: str) -> tuple[str, Preset | None, Any]:
+    """The algorithm, the preset and the config that a command line begins from.
+
+    Args:
+        algorithm: as typed: a name, or `NAME:VARIANT` such as `grpo:notes`.
+        env: as typed.
+
+    Raises:
+        UnknownNameError: no algorithm, or no variant of it, of that name.
+    """
+    name, _, variant = algorithm.partition(":")
+    config = algorithm_entry(name).variant(name, variant)
+    known = preset(name, env, *filter(None, [variant]))
+    return name, known, known.config if known else config
 
 
 def make_env(

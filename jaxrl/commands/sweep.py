@@ -19,10 +19,10 @@ from jaxrl.commands.options import (
     parse,
     parse_value,
     split_target,
+    starting_point,
 )
 from jaxrl.commands.train import training_settings
 from jaxrl.errors import ConfigError
-from jaxrl.presets import preset
 from jaxrl.records import TrainResult
 from jaxrl.run.folder import by_setting, default_run_path, over_seeds
 from jaxrl.run.plots import BAND_FROM
@@ -50,13 +50,10 @@ def main(argv: Sequence[str]) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return
-    algorithm_name, env_name, flags = split_target("sweep", argv)
+    typed, env_name, flags = split_target("sweep", argv)
+    algorithm_name, known, config = starting_point(typed, env_name)
     entry = algorithm_entry(algorithm_name)
-    known = preset(algorithm_name, env_name)
-    config = known.config if known else entry.config()
-    options, config = parse(
-        f"jaxrl sweep {algorithm_name} {env_name}", flags, SweepOptions(), config
-    )
+    options, config = parse(f"jaxrl sweep {typed} {env_name}", flags, SweepOptions(), config)
     if options.resume or options.config:
         raise ConfigError("a sweep takes neither --resume nor --config: give the flags themselves.")
     env, env_params = make_env(env_name, options.env_params, known.env_settings if known else None)

@@ -18,10 +18,11 @@ from jaxrl.commands.options import (
     make_env,
     parse,
     split_target,
+    starting_point,
 )
 from jaxrl.environment import supports_render
 from jaxrl.errors import ConfigError, MissingExtraError, RunFolderError
-from jaxrl.presets import Preset, preset
+from jaxrl.presets import Preset
 from jaxrl.records import Callback, TrainResult
 from jaxrl.run.folder import (
     RunRecord,
@@ -40,6 +41,7 @@ USAGE = """usage: jaxrl train ALGO ENV [--total-steps 500k] [--seeds 8] [--out D
 
 Trains an algorithm on an environment, all seeds in one compiled program.
 `jaxrl algos` and `jaxrl envs` list both; `jaxrl train ppo CartPole-v1 --help` shows every flag.
+`jaxrl train grpo:notes CartPole-v1` starts from another of the algorithm's configurations.
 """
 
 
@@ -48,20 +50,19 @@ def main(argv: Sequence[str]) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return
-    algorithm_name, env_name, flags = split_target("train", argv)
+    typed, env_name, flags = split_target("train", argv)
+    algorithm_name, known, config = starting_point(typed, env_name)
     entry = algorithm_entry(algorithm_name)
     earlier = _earlier(flags, algorithm_name, env_name)
     if earlier is None:
-        known = preset(algorithm_name, env_name)
         defaults, env_settings = TrainOptions(), known.env_settings if known else {}
-        config = known.config if known else entry.config()
     else:
         # What is typed beside --resume comes on top, and is compared with the folder by `train`.
         known, defaults = None, _options_of(earlier)
         env_settings = earlier.config["env_arguments"] | earlier.config["env_params"]
         config = config_from(earlier.config["config"], entry.config())
     config = _from_file(flags, config)
-    options, config = parse(f"jaxrl train {algorithm_name} {env_name}", flags, defaults, config)
+    options, config = parse(f"jaxrl train {typed} {env_name}", flags, defaults, config)
     if earlier is not None and options.seeds is not None:
         options = dataclasses.replace(options, seed_list=())
     env, env_params = make_env(env_name, options.env_params, env_settings)
