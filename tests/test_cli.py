@@ -10,9 +10,9 @@ import pytest
 
 from jaxrl import cli
 from jaxrl.algorithms.ppo import PPOConfig
-from jaxrl.commands.options import parse_steps, parse_value
+from jaxrl.commands.options import parse_steps, parse_value, starting_point
 from jaxrl.commands.sweep import parse_grid
-from jaxrl.errors import ConfigError
+from jaxrl.errors import ConfigError, UnknownNameError
 from jaxrl.run.folder import read_run
 
 ACROBOT = "Acrobot-v1"
@@ -178,8 +178,18 @@ def test_sweep_prints_a_table(capsys, tmp_path):
     assert "0.0001" in out and "0.01" in out and "interval" in out
 
 
+def test_a_variant_is_named_after_its_algorithm():
+    name, known, config = starting_point("grpo:notes", "CartPole-v1")
+    assert name == "grpo" and config.loss_type == "sum" and known.config is config
+    name, known, config = starting_point("a2c:impala", "Acrobot-v1")
+    assert name == "a2c" and config.vtrace and known is None
+    with pytest.raises(UnknownNameError, match="variant of ppo 'note': did you mean 'notes'"):
+        starting_point("ppo:note", "CartPole-v1")
+
+
 def test_listings(capsys):
-    assert "ppo" in run(capsys, "algos")[1]
+    out = run(capsys, "algos")[1]
+    assert "ppo" in out and "grpo:notes" in out
     assert "jax" in run(capsys, "doctor")[1]
 
 
