@@ -227,6 +227,7 @@ def test_all_continuous_and_windy_episodes_are_as_long_as_gymnasiums():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Box2D's generated code
 def test_gymnasiums_pilot_scores_as_in_gymnasium_on_the_same_episodes(monkeypatch):
     pytest.importorskip("Box2D")
     monkeypatch.syspath_prepend(BENCHMARKS)
