@@ -286,8 +286,10 @@ def _setting(name: str, key: str, value: Any, default: Any) -> Any:
     whole = isinstance(default, int | np.integer)
     is_number = np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf"
     if not is_number or (whole and value % 1 != 0):  # also of an infinite one
-        needed = "a whole number" if whole else "a number"
-        raise ConfigError(f"{key}={value!r} of {name}: needed is {needed}, such as {default!r}.")
+        needed = f"{'a whole number' if whole else 'a number'}, such as {default!r}"
+        if isinstance(default, bool):
+            needed = "True or False"
+        raise ConfigError(f"{key}={value!r} of {name}: needed is {needed}.")
     if key == "max_steps_in_episode" and value < 1:
         raise ConfigError(f"max_steps_in_episode={value} of {name}: needed is at least 1.")
     return type(default)(value) if whole else value

@@ -2,7 +2,7 @@
 
 `jaxrl train ALGO ENV` starts from the preset of that pair where there is one. Every `reached` was
 measured by `benchmarks/presets.py`, which writes it with its curve and machine into
-`benchmarks/results/`.
+`benchmarks/results/`; LunarLander's by `benchmarks/transfer.py`, which also plays in Gymnasium's.
 """
 
 from __future__ import annotations

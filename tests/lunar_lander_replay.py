@@ -1,6 +1,6 @@
 """Plays the recorded episodes of `tests/data/lunar_lander.npz` again, in our lander."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ from jaxrl_envs.lunar_lander import LunarLander, LunarLanderParams, LunarLanderS
 
 RECORDED = np.load(Path(__file__).parent / "data" / "lunar_lander.npz")
 LENGTHS = np.diff(RECORDED["offset"])
+SHORT = 200
+"""The fast tests replay episodes of at most this length."""
 
 
 class Episode(NamedTuple):
@@ -64,6 +66,28 @@ def starts() -> tuple[np.ndarray, LunarLanderState, LunarLanderParams]:
     return jax.tree.map(np.asarray, start(*numbers))
 
 
+@partial(jax.jit, static_argnames="solver")
+def play(
+    solver: str,
+    state: LunarLanderState,
+    params: LunarLanderParams,
+    actions: np.ndarray,
+    dispersion: np.ndarray,
+) -> tuple[LunarLanderState, tuple[jax.Array, jax.Array, jax.Array]]:
+    """Continuous actions `[T, B, 2]` in `B` lanes, on past the ends of episodes.
+
+    Returns:
+        The last states, and observations, rewards and ends `[T, B, ...]`.
+    """
+    env = LunarLander(continuous=True, solver=solver)
+
+    def step(state, xs):
+        obs, state, reward, terminated, _ = jax.vmap(env.advance)(state, *xs, params)
+        return state, (obs, reward, terminated)
+
+    return jax.lax.scan(step, state, (actions, dispersion))
+
+
 @cache
 def replay(solver: str, episodes: tuple[int, ...], num_steps: int) -> dict[int, Episode]:
     """Our episodes from the same random numbers and actions, cut where they end.
@@ -71,24 +95,14 @@ def replay(solver: str, episodes: tuple[int, ...], num_steps: int) -> dict[int, 
     All kinds go through one program: discrete actions as the continuous ones of equal power, and
     calm as wind that does not blow.
     """
-    env = LunarLander(continuous=True, solver=solver)
     which = np.array(episodes)
     actions = np.stack([_padded("action", i, num_steps) for i in episodes], 1)
     discrete = ~RECORDED["continuous"][which]
     actions[:, discrete] = as_continuous(actions[:, discrete, 0])
     dispersion = np.stack([_padded("dispersion", i, num_steps) for i in episodes], 1)
     _, state, params = jax.tree.map(lambda leaf: leaf[which], starts())
-
-    @jax.jit
-    def play(state, params, xs):
-        def step(state, x):
-            advance = jax.vmap(env.advance)
-            obs, state, reward, terminated, _ = advance(state, *x, params)
-            return state, (obs, reward, terminated)
-
-        return jax.lax.scan(step, state, xs)[1]
-
-    obs, reward, terminated = map(np.asarray, play(state, params, (actions, dispersion)))
+    _, seen = play(solver, state, params, actions, dispersion)
+    obs, reward, terminated = map(np.asarray, seen)
     played = {}
     for lane, i in enumerate(episodes):
         ends = np.flatnonzero(terminated[:, lane])

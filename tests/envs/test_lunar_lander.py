@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lunar_lander_replay import RECORDED
+from lunar_lander_replay import RECORDED, SHORT, as_continuous, chosen, play
 
 from jaxrl.env_check import check_env
 from jaxrl.environment import make
@@ -18,28 +18,20 @@ ENV = LunarLander(solver="fast")
 PARAMS = ENV.default_params
 START = jax.jit(ENV.reset_env)
 KEY = jax.random.key(0)
-BATCH, LANES, STEPS = 2000, 32, 150
+BATCH = 2000
 STARTS = jax.jit(lambda key, params: ENV.reset_batch(key, params, BATCH))
 NONE = engines.Power(jnp.float32(0), jnp.float32(0), jnp.float32(0))
 
 
-@jax.jit
-def steer(key, state, params):
-    def step(state, key):
-        key_action, key_step = jax.random.split(key)
-        action = jax.random.randint(key_action, (LANES,), 0, 4)
-        keys = jax.random.split(key_step, LANES)
-        stepped = jax.vmap(ENV.step_env, (0, 0, 0, None))(keys, state, action, params)
-        obs, state, reward, terminated, _ = stepped
-        return state, (obs, reward, terminated)
-
-    return jax.lax.scan(step, state, jax.random.split(key, STEPS))
-
-
 def fly(key, params):
-    """Random actions in `LANES` lanes, on past the ends of episodes."""
-    state = jax.tree.map(lambda leaf: np.asarray(leaf)[:LANES], STARTS(key, params)[1])
-    return jax.tree.map(np.asarray, steer(key, state, params))
+    """Random actions for as many lanes and steps as the replays have, to share their program."""
+    shape = (SHORT, len(chosen(SHORT)))
+    key_start, key_action, key_noise = jax.random.split(key, 3)
+    state = jax.tree.map(lambda leaf: np.asarray(leaf)[: shape[1]], STARTS(key_start, params)[1])
+    actions = as_continuous(np.asarray(jax.random.randint(key_action, shape, 0, 4)))
+    dispersion = jax.random.uniform(key_noise, (*shape, 2), minval=-1.0)
+    params = jax.tree.map(lambda number: np.full(shape[1], number), params)
+    return jax.tree.map(np.asarray, play("fast", state, params, actions, dispersion))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +46,7 @@ def test_random_flights_stay_finite_and_in_their_space_until_they_end(flown):
     space = ENV.observation_space(PARAMS)
     inside = ((obs >= space.low) & (obs <= space.high)).all(-1)
     assert inside[before_end].all()
-    assert terminated.any(0).mean() > 0.9  # what falls for three seconds has landed somehow
+    assert terminated.any(0).mean() > 0.9  # what falls for four seconds has landed somehow
     # A lander that has crashed stays crashed, at -100 a step.
     assert terminated[1:][terminated[:-1]].all()
 
@@ -135,6 +127,7 @@ def test_a_traced_action_that_does_not_exist_is_clamped():
         ({"gravity": 1}, r"gravity=1 .*\(-12, 0\)"),
         ({"wind_power": 21.0}, r"wind_power=21.0 .*\[0, 20\]"),
         ({"turbulence_power": -0.1}, r"turbulence_power=-0.1 .*\[0, 2\]"),
+        ({"enable_wind": "often"}, "enable_wind='often' .*True or False"),
         ({"solver": "slow"}, r"solver='slow'.*exact, fast"),
     ],
 )
@@ -147,8 +140,9 @@ def test_the_papers_names_are_the_same_environments():
     env, params = make("LunarLanderContinuous-v2", solver="fast", wind_power=20.0)
     assert env.continuous and env.solver == "fast" and params.wind_power == 20.0
     assert env.action_space(params).shape == (2,) and env.name == "LunarLanderContinuous-v3"
-    env, params = make("LunarLander-v2")
-    assert not env.continuous and env.solver == "exact" and env.num_actions == 4
+    env, params = make("LunarLander-v2", solver="fast")
+    assert not env.continuous and env.num_actions == 4
+    assert LunarLander().solver == "exact"  # the name promises Gymnasium's lander
     assert params.max_steps_in_episode == 1000 and not params.enable_wind
 
 
