@@ -1,0 +1,144 @@
+"""What every environment of the table must pass. A new row gets these tests for nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrl import check_env, vector
+from jaxrl_envs import ENVIRONMENTS, Box, draw
+
+LANES, STEPS = 8, 96
+CALLED = ("float32", "int32", "bool", "int16", "uint8")
+
+
+class Played:
+    """One environment and a rollout of random actions in it, compiled once for all tests."""
+
+    def __init__(self, name):
+        self.name, self.env = name, ENVIRONMENTS[name]()
+        self.params = self.env.default_params
+        self.play = jax.jit(self._play)
+        self.start, self.trajectory = self.play(jax.random.key(0))
+
+    def _play(self, key):
+        venv = vector.vectorize(self.env, LANES)
+        sample = jax.vmap(self.env.action_space(self.params).sample)
+        key_reset, key_steps = jax.random.split(key)
+        start = venv.reset(key_reset, self.params)
+        _, trajectory = vector.rollout(
+            venv,
+            self.params,
+            start,
+            lambda key: sample(jax.random.split(key, LANES)),
+            lambda obs, action: (action, ()),
+            key_steps,
+            STEPS,
+            record="every_step",
+        )
+        return start.env, trajectory
+
+    @property
+    def states(self):
+        """Some states that were reached, `[LANES, ...]`."""
+        return jax.tree.map(lambda x: x[-1], self.trajectory.record.state)
+
+
+@pytest.fixture(scope="module", params=ENVIRONMENTS)
+def played(request):
+    return Played(request.param)
+
+
+def test_passes_the_check(played):
+    check_env(played.env, played.params, deep=True)
+    assert played.env.name == played.name
+
+
+def test_the_same_key_gives_the_same_episodes_and_another_key_others(played):
+    again, other = played.play(jax.random.key(0)), played.play(jax.random.key(1))
+    jax.tree.map(np.testing.assert_array_equal, (played.start, played.trajectory), again)
+    assert not jax.tree.all(jax.tree.map(np.array_equal, played.trajectory, other[1]))
+
+
+def test_what_is_seen_is_finite_and_in_its_space(played):
+    space = played.env.observation_space(played.params)
+    for obs in (played.trajectory.obs, played.trajectory.next_obs):
+        assert obs.shape == (STEPS, LANES, *space.shape) and obs.dtype == space.dtype
+        assert bool(jnp.isfinite(obs).all()) and bool(space.contains(obs))
+    assert bool(jnp.isfinite(played.trajectory.reward).all())
+
+
+def test_states_are_finite_and_keep_their_types(played):
+    start, later = jax.tree.leaves(played.start), jax.tree.leaves(played.states)
+    for a, b in zip(start, later, strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype) and a.dtype.name in CALLED
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(played.trajectory.record))
+
+
+def test_one_lane_alone_is_the_lane_in_a_batch(played):
+    """`vmap`, and `jit` without it, give what the lanes of a rollout gave."""
+    env, params = played.env, played.params
+    states, keys = played.states, jax.random.split(jax.random.key(2), LANES)
+    actions = jax.vmap(env.action_space(params).sample)(keys)
+    batch = jax.jit(jax.vmap(env.step_env, (0, 0, 0, None)))(keys, states, actions, params)
+    step = jax.jit(env.step_env)
+    for lane in range(2):
+        state, action = jax.tree.map(lambda x: x[lane], (states, actions))  # noqa: B023
+        alone = step(keys[lane], state, action, params)
+        for a, b in zip(jax.tree.leaves(batch[:4]), jax.tree.leaves(alone[:4]), strict=True):
+            np.testing.assert_allclose(a[lane], b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_start_of_a_batch_is_like_a_start_alone(played):
+    env, params = played.env, played.params
+    alone = jax.eval_shape(env.reset_env, jax.random.key(0), params)
+    batch = jax.eval_shape(lambda key: env.reset_batch(key, params, 3), jax.random.key(0))
+    for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(batch), strict=True):
+        assert (3, *a.shape) == b.shape and a.dtype == b.dtype
+
+
+def test_actions_out_of_range_are_clamped(played):
+    space = played.env.action_space(played.params)
+    if isinstance(space, Box):
+        low, high = (jnp.broadcast_to(x, space.shape) for x in (space.low, space.high))
+        pairs = ((high + 5, high), (low - 5, low))
+    else:
+        pairs = ((jnp.int32(space.n + 5), jnp.int32(space.n - 1)), (jnp.int32(-3), jnp.int32(0)))
+    step = jax.jit(jax.vmap(played.env.step_env, (None, 0, None, None)))
+    key = jax.random.key(3)
+    for given, meant in pairs:
+        a, b = (step(key, played.states, action, played.params)[:4] for action in (given, meant))
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_time_limit_is_at_its_step(played):
+    limit = played.params.max_steps_in_episode
+    states = played.states.replace(time=jnp.full(LANES, limit, jnp.int32))
+    cut = jax.vmap(played.env.is_truncated, (0, None))(states, played.params)
+    ended = jax.vmap(played.env.is_terminated, (0, None))(states, played.params)
+    assert cut.dtype == bool and bool((cut | ended).all())
+    assert not jax.vmap(played.env.is_truncated, (0, None))(played.start, played.params).any()
+
+
+def test_describe_names_every_quantity_with_its_unit(played):
+    said = jax.jit(played.env.describe)(jax.tree.map(lambda x: x[0], played.states), played.params)
+    assert set(said) == set(played.env.quantities)
+    assert all(unit and meaning for unit, meaning in played.env.quantities.values())
+    assert all(value.shape == () and bool(jnp.isfinite(value)) for value in said.values())
+
+
+def test_pictures_of_a_batch(played):
+    def draw_states(states):
+        return jax.vmap(lambda s: played.env.render(s, played.params, height=20, width=33))(states)
+
+    frames = np.asarray(jax.jit(draw_states)(played.states))
+    assert frames.shape == (LANES, 20, 33, 3) and frames.dtype == np.uint8
+    assert all(len(np.unique(frame.reshape(-1, 3), axis=0)) > 2 for frame in frames)
+    assert "gather" not in str(jax.make_jaxpr(draw_states)(played.states))
+
+
+@pytest.mark.parametrize(("height", "width"), [(15, 40), (40, 15)])
+def test_a_picture_too_small_is_refused(played, height, width):
+    state = jax.tree.map(lambda x: x[0], played.start)
+    with pytest.raises(ValueError, match=f"at least {draw.MIN_SIZE} pixels"):
+        played.env.render(state, played.params, height=height, width=width)
