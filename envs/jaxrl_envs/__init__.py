@@ -10,12 +10,14 @@ from jaxrl_envs.base import Environment as Environment
 from jaxrl_envs.base import EnvParams as EnvParams
 from jaxrl_envs.base import EnvState as EnvState
 from jaxrl_envs.cartpole import CartPole as CartPole
+from jaxrl_envs.cartpole_swing import CartPoleSwing as CartPoleSwing
 from jaxrl_envs.snake import Snake as Snake
 from jaxrl_envs.spaces import Box as Box
 from jaxrl_envs.spaces import Discrete as Discrete
 
 ENVIRONMENTS: dict[str, Callable[..., Environment]] = {
     "CartPole-v1": CartPole,
+    "CartPoleSwing-v0": CartPoleSwing,
     "snake-v0": Snake,
 }
 """Name to factory."""
