@@ -11,6 +11,7 @@ from jaxrl_envs.base import EnvParams as EnvParams
 from jaxrl_envs.base import EnvState as EnvState
 from jaxrl_envs.cartpole import CartPole as CartPole
 from jaxrl_envs.cartpole_swing import CartPoleSwing as CartPoleSwing
+from jaxrl_envs.maze import RobotMaze as RobotMaze
 from jaxrl_envs.snake import Snake as Snake
 from jaxrl_envs.spaces import Box as Box
 from jaxrl_envs.spaces import Discrete as Discrete
@@ -18,6 +19,7 @@ from jaxrl_envs.spaces import Discrete as Discrete
 ENVIRONMENTS: dict[str, Callable[..., Environment]] = {
     "CartPole-v1": CartPole,
     "CartPoleSwing-v0": CartPoleSwing,
+    "RobotMaze-v0": RobotMaze,
     "snake-v0": Snake,
 }
 """Name to factory."""

@@ -11,8 +11,8 @@ reward code: three more quantities, `swing_threshold`, `has_touched_left_thresho
 A score above 2000 therefore means: balances, and moves. What that description leaves open is
 settled so:
 
-- A zone is everything beyond ±`swing_threshold`, its edge included. Its size is not told; 0.5 m
-  lets a pole that stays within its 12° make some fifteen swings in 2000 steps.
+- A zone is everything beyond ±`swing_threshold`, its edge included. Where it begins is not told;
+  0.5 m is our choice, and a parameter.
 - Staying in a zone, or leaving and entering it again, pays nothing: only the side that was not
   touched last pays, or a cart that stands in a zone would score 22,000.
 - A full swing is from one side to the other and back. The flags say what the swing under way has

@@ -23,14 +23,21 @@ class Played:
 
     def _play(self, key):
         venv = vector.vectorize(self.env, LANES)
-        sample = jax.vmap(self.env.action_space(self.params).sample)
+        space = self.env.action_space(self.params)
+
+        def sample(key):
+            if isinstance(space, Box):
+                shape = (LANES, *space.shape)
+                return jax.random.uniform(key, shape, minval=space.low, maxval=space.high)
+            return jax.random.randint(key, (LANES,), 0, space.n)
+
         key_reset, key_steps = jax.random.split(key)
         start = venv.reset(key_reset, self.params)
         _, trajectory = vector.rollout(
             venv,
             self.params,
             start,
-            lambda key: sample(jax.random.split(key, LANES)),
+            sample,
             lambda obs, action: (action, ()),
             key_steps,
             STEPS,
