@@ -5,49 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrl import check_env, vector
+from jaxrl.env_check import DEEP_ENVS as LANES
+from jaxrl.env_check import DEEP_STEPS as STEPS
+from jaxrl.env_check import check_env, play
 from jaxrl_envs import ENVIRONMENTS, Box, draw
 
-LANES, STEPS = 8, 96
-CALLED = ("float32", "int32", "bool", "int16", "uint8")
+KINDS = ("float32", "int32", "bool", "int16")
 
 
 class Played:
-    """One environment and a rollout of random actions in it, compiled once for all tests."""
+    """One environment and random steps in it, by the program that the deep check compiles too."""
 
     def __init__(self, name):
         self.name, self.env = name, ENVIRONMENTS[name]()
         self.params = self.env.default_params
-        self.play = jax.jit(self._play)
-        self.start, self.trajectory = self.play(jax.random.key(0))
-
-    def _play(self, key):
-        venv = vector.vectorize(self.env, LANES)
-        space = self.env.action_space(self.params)
-
-        def sample(key):
-            if isinstance(space, Box):
-                shape = (LANES, *space.shape)
-                return jax.random.uniform(key, shape, minval=space.low, maxval=space.high)
-            return jax.random.randint(key, (LANES,), 0, space.n)
-
-        key_reset, key_steps = jax.random.split(key)
-        start = venv.reset(key_reset, self.params)
-        _, trajectory = vector.rollout(
-            venv,
-            self.params,
-            start,
-            sample,
-            lambda obs, action: (action, ()),
-            key_steps,
-            STEPS,
-            record="every_step",
-        )
-        return start.env, trajectory
+        self.play = jax.jit(lambda key: play(self.env, self.params, key))
+        self.trajectory = self.play(jax.random.key(0))
 
     @property
     def states(self):
-        """Some states that were reached, `[LANES, ...]`."""
+        """The last states, `[LANES, ...]`."""
         return jax.tree.map(lambda x: x[-1], self.trajectory.record.state)
 
 
@@ -63,8 +40,8 @@ def test_passes_the_check(played):
 
 def test_the_same_key_gives_the_same_episodes_and_another_key_others(played):
     again, other = played.play(jax.random.key(0)), played.play(jax.random.key(1))
-    jax.tree.map(np.testing.assert_array_equal, (played.start, played.trajectory), again)
-    assert not jax.tree.all(jax.tree.map(np.array_equal, played.trajectory, other[1]))
+    jax.tree.map(np.testing.assert_array_equal, played.trajectory, again)
+    assert not jax.tree.all(jax.tree.map(np.array_equal, played.trajectory, other))
 
 
 def test_what_is_seen_is_finite_and_in_its_space(played):
@@ -76,9 +53,9 @@ def test_what_is_seen_is_finite_and_in_its_space(played):
 
 
 def test_states_are_finite_and_keep_their_types(played):
-    start, later = jax.tree.leaves(played.start), jax.tree.leaves(played.states)
-    for a, b in zip(start, later, strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype) and a.dtype.name in CALLED
+    start = jax.eval_shape(played.env.reset_env, jax.random.key(0), played.params)[1]
+    for a, b in zip(jax.tree.leaves(start), jax.tree.leaves(played.states), strict=True):
+        assert ((LANES, *a.shape), a.dtype) == (b.shape, b.dtype) and a.dtype.name in KINDS
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(played.trajectory.record))
 
 
@@ -111,6 +88,7 @@ def test_actions_out_of_range_are_clamped(played):
         pairs = ((high + 5, high), (low - 5, low))
     else:
         pairs = ((jnp.int32(space.n + 5), jnp.int32(space.n - 1)), (jnp.int32(-3), jnp.int32(0)))
+    # One action for all lanes, and one program for both.
     step = jax.jit(jax.vmap(played.env.step_env, (None, 0, None, None)))
     key = jax.random.key(3)
     for given, meant in pairs:
@@ -119,12 +97,11 @@ def test_actions_out_of_range_are_clamped(played):
 
 
 def test_a_time_limit_is_at_its_step(played):
-    limit = played.params.max_steps_in_episode
-    states = played.states.replace(time=jnp.full(LANES, limit, jnp.int32))
-    cut = jax.vmap(played.env.is_truncated, (0, None))(states, played.params)
-    ended = jax.vmap(played.env.is_terminated, (0, None))(states, played.params)
-    assert cut.dtype == bool and bool((cut | ended).all())
-    assert not jax.vmap(played.env.is_truncated, (0, None))(played.start, played.params).any()
+    env, limit = played.env, played.params.max_steps_in_episode
+    state = jax.tree.map(lambda x: x[0], played.states).replace(time=jnp.int32(limit))
+    cut = env.is_truncated(state, played.params)
+    assert cut.dtype == bool and (cut | env.is_terminated(state, played.params))
+    assert not env.is_truncated(state.replace(time=jnp.int32(limit - 1)), played.params)
 
 
 def test_describe_names_every_quantity_with_its_unit(played):
@@ -146,6 +123,6 @@ def test_pictures_of_a_batch(played):
 
 @pytest.mark.parametrize(("height", "width"), [(15, 40), (40, 15)])
 def test_a_picture_too_small_is_refused(played, height, width):
-    state = jax.tree.map(lambda x: x[0], played.start)
+    state = jax.tree.map(lambda x: x[0], played.states)
     with pytest.raises(ValueError, match=f"at least {draw.MIN_SIZE} pixels"):
         played.env.render(state, played.params, height=height, width=width)
