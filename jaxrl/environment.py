@@ -158,8 +158,13 @@ def max_episode_steps(env: Any, params: EnvParams) -> int | None:
 
 
 def supports_render(env: Any) -> bool:
-    """Whether the environment can be drawn on the device."""
-    return callable(getattr(env, "render", None))
+    """Whether the environment can be drawn on the device, at a size that is asked for."""
+    render = getattr(env, "render", None)
+    if not callable(render):
+        return False
+    parameters = inspect.signature(render).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return takes_any or {"height", "width"} <= set(parameters)
 
 
 def supports_describe(env: Any) -> bool:
@@ -183,11 +188,15 @@ def _factory(name: str) -> Callable[..., Any]:
 
 
 def _make_gymnax(name: str, **arguments: Any) -> Any:
-    """One of gymnax's environments; its observation space says the type its observations have.
+    """One of gymnax's environments, with pictures and quantities where its structure is known.
 
-    gymnax 1.0.1 declares int32 for Catch's floats and float32 for FourRooms' integers.
+    Its observation space says the type its observations have: gymnax 1.0.1 declares int32 for
+    Catch's floats and float32 for FourRooms' integers.
     """
+    from jaxrl_envs import views
+
     env, params = _gymnax().make(name, **arguments)
+    views.supply(env, params)
     obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
     declared = env.observation_space
     if hasattr(obs, "dtype") and getattr(declared(params), "dtype", obs.dtype) != obs.dtype:
@@ -230,6 +239,8 @@ def _build(name: str, factory: Callable[..., Any], settings: dict[str, Any]) -> 
 def _call(name: str, factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     try:
         return factory(**arguments)
+    except ValueError as error:  # our environments cannot raise jaxrl's own errors
+        raise ConfigError(f"{name}: {error}") from error
     except OSError as error:  # gymnax's MNISTBandit, for one, downloads its data when made
         raise JaxrlError(
             f"{name} could not be made, because it reads a file or the network: {error}."

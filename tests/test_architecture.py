@@ -27,6 +27,7 @@ ROOMS = {
     "jaxrl.environment": 1,
     "jaxrl.env_check": 1,
     "jaxrl.vector": 1,
+    "jaxrl.wrappers": 1,
     "jaxrl.spaces": 1,
     "jaxrl.returns": 1,
     "jaxrl.objectives": 1,
@@ -39,6 +40,7 @@ ROOMS = {
     "jaxrl.stats": 1,
     # L2: estimators, rewards, policies
     "jaxrl.algorithms": 2,
+    "jaxrl.adapters": 2,
     "jaxrl.rewards": 2,
     "jaxrl.vlm": 2,
     "jaxrl.agents": 2,

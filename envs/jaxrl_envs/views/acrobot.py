@@ -51,7 +51,7 @@ def render(env: Any, state: Any, params: Any, *, height: int = 500, width: int =
     rim = 0.5 * pixel
     pivot = jnp.array([width / 2, height / 2]) + rim
 
-    line = draw.outline(at.y - (pivot[1] + scale), max(1.0, pixel))
+    line = draw.outline(at.y - (height / 2 + scale), max(1.0, pixel))
     line = line * draw.coverage(jnp.abs(at.x - width / 2) - side / 2)
     image = draw.paint(draw.background(at, (255, 255, 255)), line, (0, 0, 0))
     start, angle = pivot, state.joint_angle1 - jnp.pi / 2

@@ -52,22 +52,26 @@ def render(env: Any, state: Any, params: Any, *, height: int = 500, width: int =
     image = draw.background(at, (255, 255, 255))
     rod = draw.grow(draw.capsule(at, axle, tip, 0.1 * scale), rim)
     image = draw.paint(image, draw.coverage(rod), (204, 77, 77))
-    image = draw.paint(image, _arrow(at, axle, state.last_u, scale), (0, 0, 0))
+    image = draw.paint(image, _arrow(at, axle, state.last_u, scale, rim), (0, 0, 0))
     pin = draw.grow(draw.disc(at, axle, 0.05 * scale), rim)
     return draw.to_uint8(draw.paint(image, draw.coverage(pin), (0, 0, 0)))
 
 
-def _arrow(at: draw.Canvas, axle: jax.Array, torque: jax.Array, scale: float) -> jax.Array:
+def _arrow(
+    at: draw.Canvas, axle: jax.Array, torque: jax.Array, scale: float, rim: float
+) -> jax.Array:
     """How much of each pixel the arrow covers: three quarters of a ring and a head. `[H, W]`."""
     size = jnp.maximum(scale * jnp.abs(torque) / 2, 1e-3)  # of the square that it fits in
-    # Drawn clockwise about the origin in a square of side 1; a positive torque mirrors it.
-    sign = jnp.where(torque > 0, -1.0, 1.0)
-    unit = draw.Canvas(sign * (at.x - axle[0]) / size - 0.02, (at.y - axle[1]) / size)
-    ring = draw.arc(unit, (0.0, 0.0), 0.463, 0.031, -jnp.pi, jnp.pi / 2)
-    tip, notch = (-0.455, 0.15), (-0.455, 0.0)
-    left = draw.polygon(unit, jnp.array([tip, (-0.52, -0.042), notch]))
-    right = draw.polygon(unit, jnp.array([tip, notch, (-0.385, -0.042)]))
+    # Drawn clockwise about the origin; a positive torque mirrors it. The head sticks out to the
+    # left, so that the ring is off the middle, and Gymnasium squeezes it a little to a square.
+    sign, squeeze = jnp.where(torque > 0, -1.0, 1.0), 312 / 329
+    x, y = at.x - (axle[0] - rim), at.y - (axle[1] - rim)
+    unit = draw.Canvas(sign * x / (size * squeeze) - 0.027, y / size)
+    ring = draw.arc(unit, (0.0, 0.0), 0.484, 0.032, -jnp.pi, jnp.pi / 2)
+    tip, notch = (-0.485, 0.15), (-0.485, 0.0)
+    left = draw.polygon(unit, jnp.array([tip, (-0.556, -0.043), notch]))
+    right = draw.polygon(unit, jnp.array([tip, notch, (-0.414, -0.043)]))
     shape = jnp.minimum(ring, jnp.minimum(left, right))
     # A torque too small to be seen as an arrow fades, for its line is thinner than a pixel.
-    line = jnp.minimum(1.0, 0.031 * size)
+    line = jnp.minimum(1.0, 0.032 * size)
     return line * draw.coverage(shape * size)
