@@ -62,7 +62,7 @@ class Wrapper(Environment):
         return self.env.default_params
 
     @property
-    def quantities(self) -> dict[str, tuple[str, str]]:
+    def quantities(self) -> dict[str, tuple[str, str]]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The environment's."""
         return getattr(self.env, "quantities", {})
 
@@ -72,7 +72,8 @@ class Wrapper(Environment):
 
     def reset_env(self, key: Key, params: EnvParams) -> tuple[PyTree, Any]:
         """The start of an episode."""
-        return self.begin(*self.env.reset_env(key, params), params)
+        obs, state = self.env.reset_env(key, params)
+        return self.begin(obs, state, params)
 
     def reset_batch(self, key: Key, params: EnvParams, num_envs: int) -> tuple[PyTree, Any]:
         """The starts of `num_envs` episodes, drawn as the environment draws them."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
+from jaxrl.adapters.gymnasium import PREFIX, evaluate_on_host
 from jaxrl.commands.options import enable_compilation_cache
+from jaxrl.errors import ConfigError
 from jaxrl.evaluation import evaluate
+from jaxrl.records import EvalSummary
 from jaxrl.run.opening import open_run
 from jaxrl.stats import iqm, stratified_bootstrap_ci
 
@@ -22,6 +25,8 @@ class EvalOptions:
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
+    env: str | None = None
+    """Play in this one instead: gymnasium:NAME, Gymnasium's own on the host."""
     episodes: int = 100
     """Episodes per seed."""
     stochastic: bool = False
@@ -35,20 +40,30 @@ class EvalOptions:
 def main(argv: Sequence[str]) -> None:
     """Runs the command."""
     options = tyro.cli(EvalOptions, args=list(argv), prog="jaxrl eval")
+    if options.env is not None and not options.env.startswith(PREFIX):
+        raise ConfigError(
+            f"--env {options.env}: needed is {PREFIX}NAME, such as {PREFIX}CartPole-v1. Without "
+            "--env a run is evaluated where it was trained."
+        )
     opened = open_run(options.run)
     enable_compilation_cache()
-    summary = evaluate(
-        opened.algorithm,
-        opened.policies,
-        opened.env_params,
+    settings: dict[str, Any] = dict(
         num_episodes=options.episodes,
         greedy=not options.stochastic,
         seed=options.seed,
         max_steps=options.max_steps,
     )
-    config = opened.record.config
+    if options.env is None:
+        summary = evaluate(opened.algorithm, opened.policies, opened.env_params, **settings)
+    else:
+        summary = evaluate_on_host(opened.algorithm, opened.policies, options.env, **settings)
+    _report(options, opened.record.config, summary)
+
+
+def _report(options: EvalOptions, config: dict[str, Any], summary: EvalSummary) -> None:
     kind = "sampled" if options.stochastic else "greedy"
-    print(f"{config['algorithm']} on {config['env']}, {options.episodes} {kind} episodes a seed")
+    where = options.env or config["env"]
+    print(f"{config['algorithm']} on {where}, {options.episodes} {kind} episodes a seed")
     for seed, returns, lengths in zip(
         config["seeds"], summary.returns, summary.lengths, strict=True
     ):

@@ -121,7 +121,7 @@ def test_what_an_environment_has_of_its_own_is_kept():
 
 
 def test_an_environment_of_no_known_structure_is_left_as_it_is():
-    env, params, _ = supplied("Catch-bsuite")
+    env, params, _ = supplied("UmbrellaChain-bsuite")
     assert views.view_of(env, params) is None
     assert not hasattr(env, "render") and not hasattr(env, "describe")
 

@@ -1,0 +1,388 @@
+"""Bridges to Gymnasium, in both directions.
+
+`to_gymnasium` and `to_gymnasium_vector` make one of our environments a `gymnasium.Env` or a
+`gymnasium.vector.VectorEnv`, for tools that want one. `HostEnvs` and `evaluate_on_host` go the
+other way: they play a policy trained here in unmodified Gymnasium, which is how a result is shown
+not to be an artefact of our own dynamics. Stepping there is Python's, one lane after another.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl import spaces
+from jaxrl.environment import env_name, supports_render
+from jaxrl.errors import ConfigError, JaxrlError, SpaceError, check_range, missing_extra
+from jaxrl.records import EvalSummary
+from jaxrl.types import Algorithm, EnvParams, PyTree
+from jaxrl.vector import vectorize
+
+PREFIX = "gymnasium:"
+"""What stands before a name to mean Gymnasium's environment."""
+
+
+def to_gymnasium(
+    env: Any,
+    params: EnvParams | None = None,
+    *,
+    render_mode: str | None = None,
+    height: int = 400,
+    width: int = 600,
+) -> Any:
+    """One of our environments as a `gymnasium.Env`.
+
+    Args:
+        env: the environment.
+        params: its parameters; default its own.
+        render_mode: `rgb_array`, or None.
+        height, width: of a picture, in pixels.
+
+    Raises:
+        MissingExtraError: Gymnasium is not installed.
+        ConfigError: a render mode that it does not have.
+    """
+    made = _classes()["Env"]()
+    made._set_up(env, params, render_mode, height, width)
+    made.action_space = to_space(env.action_space(made._params))
+    made.observation_space = to_space(env.observation_space(made._params))
+    return made
+
+
+def to_gymnasium_vector(
+    env: Any,
+    num_envs: int,
+    params: EnvParams | None = None,
+    *,
+    render_mode: str | None = None,
+    height: int = 400,
+    width: int = 600,
+) -> Any:
+    """A batch of one of our environments as a `gymnasium.vector.VectorEnv`.
+
+    A lane whose episode ends starts anew in the same step, as with Gymnasium's
+    `AutoresetMode.SAME_STEP`: `infos["final_obs"]` then holds what the episode ended with.
+
+    Args and errors are those of `to_gymnasium`; `num_envs` is at least 1.
+    """
+    from gymnasium.vector.utils import batch_space
+
+    made = _classes()["VectorEnv"]()
+    made._set_up(env, params, render_mode, height, width)
+    made._venv = vectorize(env, num_envs)
+    made._step = jax.jit(made._step_lanes)
+    made.num_envs = num_envs
+    made.single_action_space = to_space(env.action_space(made._params))
+    made.single_observation_space = to_space(env.observation_space(made._params))
+    made.action_space = batch_space(made.single_action_space, num_envs)
+    made.observation_space = batch_space(made.single_observation_space, num_envs)
+    return made
+
+
+def to_space(space: Any) -> Any:
+    """A space of ours as one of Gymnasium's; raises SpaceError for one that has no counterpart."""
+    theirs = _gymnasium().spaces
+    inside = getattr(space, "spaces", None)
+    if isinstance(inside, dict):
+        return theirs.Dict({name: to_space(part) for name, part in inside.items()})
+    if inside is not None:
+        return theirs.Tuple([to_space(part) for part in inside])
+    if spaces.is_discrete(space):
+        return theirs.Discrete(int(space.n))
+    if spaces.is_box(space):
+        dtype = np.dtype(space.dtype)
+        low, high = (
+            np.broadcast_to(np.asarray(bound, dtype), space.shape)
+            for bound in (space.low, space.high)
+        )
+        return theirs.Box(low, high, tuple(space.shape), dtype.type)
+    raise SpaceError(f"{space!r} has no counterpart in Gymnasium.")
+
+
+class _Bridge:
+    """What both bridges share."""
+
+    def _set_up(
+        self, env: Any, params: EnvParams | None, render_mode: str | None, height: int, width: int
+    ) -> None:
+        modes = ["rgb_array"] if supports_render(env) else []
+        if render_mode is not None and render_mode not in modes:
+            raise ConfigError(
+                f"render_mode={render_mode!r} of {env_name(env)}: needed is one of {modes} or None."
+            )
+        self._env, self.render_mode = env, render_mode
+        self._params = env.default_params if params is None else params
+        self.metadata = {**self.metadata, "render_modes": modes, "render_fps": 50}
+        self._key = jax.random.key(0)
+        if render_mode is not None:
+            self._draw = jax.jit(
+                lambda state: env.render(state, self._params, height=height, width=width)
+            )
+
+    def _next_key(self) -> jax.Array:
+        self._key, key = jax.random.split(self._key)
+        return key
+
+    def _seed(self) -> None:
+        """A key from Gymnasium's own generator, which `reset(seed=...)` has just set."""
+        self._key = jax.random.key(int(self.np_random.integers(2**31)))
+
+
+class _SingleEnv(_Bridge):
+    """`gymnasium.Env`'s methods."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[PyTree, dict[str, Any]]:
+        """Starts an episode; the same seed gives the same one."""
+        super().reset(seed=seed)
+        if seed is not None or not hasattr(self, "_state"):
+            self._seed()
+        obs, self._state = self._env.reset(self._next_key(), self._params)
+        return jax.tree.map(np.asarray, obs), {}
+
+    def step(self, action: Any) -> tuple[PyTree, float, bool, bool, dict[str, Any]]:
+        """One step; never resets."""
+        out = self._step(self._next_key(), self._state, action)
+        obs, self._state, reward, terminated, truncated = out
+        return (
+            jax.tree.map(np.asarray, obs),
+            float(reward),
+            bool(terminated),
+            bool(truncated),
+            {},
+        )
+
+    @functools.cached_property
+    def _step(self) -> Any:
+        env, params = self._env, self._params
+
+        def step(key: jax.Array, state: PyTree, action: Any) -> Any:
+            obs, after, reward, terminated, _ = env.step_env(key, state, action, params)
+            after = jax.tree.map(
+                lambda new, old: jnp.asarray(new, jnp.result_type(old)), after, state
+            )
+            return obs, after, reward, terminated, env.is_truncated(after, params)
+
+        return jax.jit(step)
+
+    def render(self) -> np.ndarray | None:
+        """The present state's picture, uint8 `[height, width, 3]`; None without a render mode."""
+        return None if self.render_mode is None else np.asarray(self._draw(self._state))
+
+
+class _Lanes(_Bridge):
+    """`gymnasium.vector.VectorEnv`'s methods."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[PyTree, dict[str, Any]]:
+        """Starts all lanes anew; raises ConfigError for a seed for each lane."""
+        if seed is not None and not isinstance(seed, int | np.integer):
+            raise ConfigError(f"seed={seed!r}: all lanes are drawn from one seed, give a number.")
+        super().reset(seed=seed)
+        if seed is not None or not hasattr(self, "_state"):
+            self._seed()
+        self._state = jax.jit(self._venv.reset)(self._next_key(), self._params)
+        return jax.tree.map(np.asarray, self._state.obs), {}
+
+    def _step_lanes(self, key: jax.Array, state: PyTree, action: PyTree) -> Any:
+        key_start, key_step = jax.random.split(key)
+        starts = self._venv.starts(key_start, state, self._params)
+        return self._venv.step(key_step, state, action, starts, self._params)
+
+    def step(
+        self, actions: Any
+    ) -> tuple[PyTree, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One step of every lane; those whose episodes end start anew."""
+        self._state, step = self._step(self._next_key(), self._state, actions)
+        ended = np.asarray(step.terminated | step.truncated)
+        infos: dict[str, Any] = {}
+        for lane in np.flatnonzero(ended):
+            final = jax.tree.map(lambda x: np.asarray(x[lane]), step.next_obs)  # noqa: B023
+            infos = self._add_info(infos, {"final_obs": final, "final_info": {}}, int(lane))
+        return (
+            jax.tree.map(np.asarray, self._state.obs),
+            np.asarray(step.reward, np.float64),
+            np.asarray(step.terminated),
+            np.asarray(step.truncated),
+            infos,
+        )
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """A picture of each lane; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        return tuple(np.asarray(jax.vmap(self._draw)(self._state.env)))
+
+
+@functools.cache
+def _classes() -> dict[str, Any]:
+    """The bridges as Gymnasium's classes, made when Gymnasium is first asked for."""
+    gymnasium = _gymnasium()
+    from gymnasium.vector import AutoresetMode
+
+    lanes = {"metadata": {"autoreset_mode": AutoresetMode.SAME_STEP}}
+    return {
+        "Env": type("JaxrlEnv", (_SingleEnv, gymnasium.Env), {}),
+        "VectorEnv": type("JaxrlVectorEnv", (_Lanes, gymnasium.vector.VectorEnv), lanes),
+    }
+
+
+class HostStep(NamedTuple):
+    """What a step of all lanes on the host gave, `[B, ...]`.
+
+    `next_obs` is what the actions led to, kept from before any reset; `obs` is what the policy
+    sees next.
+    """
+
+    obs: np.ndarray
+    next_obs: np.ndarray
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+
+
+class HostEnvs:
+    """Lanes of one of Gymnasium's environments, stepped one after another on the host.
+
+    A lane whose episode ends starts anew in the same step.
+
+    Attributes:
+        num_envs: `B`.
+        max_episode_steps: Gymnasium's time limit, or None.
+        single_observation_space, single_action_space: Gymnasium's.
+    """
+
+    def __init__(self, name: str, num_envs: int) -> None:
+        """Makes the lanes.
+
+        Args:
+            name: Gymnasium's name of the environment, with or without `gymnasium:`.
+            num_envs: how many, at least 1.
+
+        Raises:
+            MissingExtraError: Gymnasium is not installed.
+            JaxrlError: Gymnasium cannot make that environment.
+        """
+        check_range("num_envs", num_envs, 1)
+        gymnasium = _gymnasium()
+        from gymnasium.vector import AutoresetMode
+
+        try:
+            self._envs = gymnasium.make_vec(
+                name.removeprefix(PREFIX),
+                num_envs,
+                "sync",
+                vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+            )
+        except gymnasium.error.Error as error:
+            raise JaxrlError(f"Gymnasium cannot make {name!r}: {error}") from error
+        self.num_envs = num_envs
+        self.max_episode_steps: int | None = self._envs.spec.max_episode_steps
+        self.single_observation_space = self._envs.single_observation_space
+        self.single_action_space = self._envs.single_action_space
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Starts all lanes, with seeds `seed`, `seed + 1`, …; the observations `[B, *O]`."""
+        return self._envs.reset(seed=seed)[0]
+
+    def step(self, action: np.ndarray) -> HostStep:
+        """One step of every lane."""
+        obs, reward, terminated, truncated, infos = self._envs.step(action)
+        next_obs = obs
+        if "final_obs" in infos:
+            next_obs = obs.copy()
+            for lane in np.flatnonzero(infos["_final_obs"]):
+                next_obs[lane] = infos["final_obs"][lane]
+        return HostStep(obs, next_obs, reward, terminated, truncated)
+
+    def close(self) -> None:
+        """Lets Gymnasium release what it holds."""
+        self._envs.close()
+
+
+def evaluate_on_host(
+    algorithm: Algorithm,
+    states: PyTree,
+    name: str,
+    *,
+    num_episodes: int = 100,
+    greedy: bool = True,
+    seed: int = 0,
+    max_steps: int | None = None,
+) -> EvalSummary:
+    """Plays whole episodes in one of Gymnasium's environments, one per lane.
+
+    Args:
+        algorithm: whose `act` is played.
+        states: train or policy states with a leading `[S]`.
+        name: Gymnasium's name of the environment, with or without `gymnasium:`.
+        num_episodes: `E`, episodes per seed; all seeds get the same start states.
+        greedy: play the policy's mode instead of sampling.
+        seed: of the start states and of sampling.
+        max_steps: steps after which to give up; default Gymnasium's time limit.
+
+    Raises:
+        SpaceError: the policy was made for other observations or actions.
+        ConfigError: no episodes, or neither a time limit nor `max_steps`.
+    """
+    check_range("num_episodes", num_episodes, 1)
+    num_seeds = jax.tree.leaves(states)[0].shape[0]
+    # Lanes of all seeds that begin alike: each seed has its own envs, reset with the same seed.
+    hosts = [HostEnvs(name, num_episodes) for _ in range(num_seeds)]
+    limit = max_steps or hosts[0].max_episode_steps
+    if limit is None:
+        raise ConfigError(
+            f"{name} has no time limit, so an episode might never end: give max_steps=..., the "
+            "steps after which to stop counting."
+        )
+    _check_spaces(algorithm, hosts[0], name)
+    act = jax.jit(jax.vmap(lambda state, obs, key: algorithm.act(state, obs, key, greedy=greedy)))
+    obs = np.stack([host.reset(seed) for host in hosts])
+    returns = np.zeros((num_seeds, num_episodes))
+    lengths = np.zeros((num_seeds, num_episodes), np.int32)
+    finished = np.zeros((num_seeds, num_episodes), bool)
+    key = jax.random.key(seed)
+    for _ in range(limit):
+        key, key_act = jax.random.split(key)
+        actions = np.asarray(act(states, obs, jax.random.split(key_act, num_seeds)))
+        steps = [host.step(action) for host, action in zip(hosts, actions, strict=True)]
+        running = ~finished
+        returns += np.where(running, np.stack([step.reward for step in steps]), 0.0)
+        lengths += running
+        finished |= np.stack([step.terminated | step.truncated for step in steps])
+        obs = np.stack([step.obs for step in steps])
+        if finished.all():
+            break
+    for host in hosts:
+        host.close()
+    return EvalSummary(returns, lengths, finished, greedy)
+
+
+def _check_spaces(algorithm: Algorithm, host: HostEnvs, name: str) -> None:
+    """Raises SpaceError where a policy does not fit an environment."""
+    env = algorithm.env
+    for kind, ours, theirs in (
+        ("observations", env.observation_space(env.default_params), host.single_observation_space),
+        ("actions", env.action_space(env.default_params), host.single_action_space),
+    ):
+        given, needed = to_space(ours), theirs
+        same_kind = type(given) is type(needed) and given.shape == needed.shape
+        if not same_kind or getattr(given, "n", None) != getattr(needed, "n", None):
+            raise SpaceError(
+                f"the policy was trained on {env_name(env)}, whose {kind} are {given}; those of "
+                f"{name} are {needed}: evaluate it in an environment with the same."
+            )
+
+
+def _gymnasium() -> Any:
+    try:
+        import gymnasium
+    except ImportError as error:
+        raise missing_extra("gymnasium", "gymnasium", "a bridge to Gymnasium") from error
+    return gymnasium
