@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Color = Any
 """`(red, green, blue)`, 0 to 255: a tuple, or an array `[3]`."""
@@ -24,10 +25,14 @@ MIN_SIZE = 16
 
 
 class Canvas(NamedTuple):
-    """Pixel centres: `x` is `[1, W]` and `y` is `[H, 1]`, row 0 at the top of the picture."""
+    """Pixel centres: `x` is `[1, W]` and `y` is `[H, 1]`, row 0 at the top of the picture.
 
-    x: jax.Array
-    y: jax.Array
+    A picture's own canvas is of numpy's arrays: what is computed from them alone is computed
+    when the program is compiled, and not for every pixel of every frame.
+    """
+
+    x: Any
+    y: Any
 
 
 def canvas(height: int, width: int) -> Canvas:
@@ -36,8 +41,8 @@ def canvas(height: int, width: int) -> Canvas:
         raise ValueError(
             f"height={height}, width={width}: a picture needs at least {MIN_SIZE} pixels a side."
         )
-    x = jnp.arange(width, dtype=jnp.float32)[None, :] + 0.5
-    y = height - (jnp.arange(height, dtype=jnp.float32)[:, None] + 0.5)
+    x = np.arange(width, dtype=np.float32)[None, :] + np.float32(0.5)
+    y = np.float32(height) - (np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5))
     return Canvas(x, y)
 
 
@@ -174,16 +179,16 @@ def paint_cells(
     return image * (1 - inside[..., None]) + cells
 
 
-def _overlap(centers: jax.Array, count: int, cell: float, gap: float) -> jax.Array:
+def _overlap(centers: np.ndarray, count: int, cell: float, gap: float) -> np.ndarray:
     """How much of each pixel `[P]` lies in each cell along one axis, `[P, cells]`."""
-    ends = jnp.arange(count + 1) * cell
+    ends = np.arange(count + 1) * cell
     if gap:
         half = gap * cell / 2
         # The gaps at the rim are half as wide.
-        ends = jnp.clip(jnp.stack([ends - half, ends + half], 1).ravel(), 0.0, count * cell)
-    low = jnp.maximum(ends[:-1], centers[:, None] - 0.5)
-    high = jnp.minimum(ends[1:], centers[:, None] + 0.5)
-    return jnp.maximum(high - low, 0.0)
+        ends = np.clip(np.stack([ends - half, ends + half], 1).ravel(), 0.0, count * cell)
+    low = np.maximum(ends[:-1], centers[:, None] - 0.5)
+    high = np.minimum(ends[1:], centers[:, None] + 0.5)
+    return np.maximum(high - low, 0.0).astype(np.float32)
 
 
 def rotate(points: jax.Array, angle: Any) -> jax.Array:

@@ -53,8 +53,8 @@ def render(env: Any, state: Any, params: Any, *, height: int = 400, width: int =
     image = draw.background(at, (255, 255, 255))
     # The distance to a curve is nearly that in y, times the cosine of its slope.
     x = (at.x - left) / scale + params.min_position
-    slope = 1.35 * jnp.cos(3 * x)
-    curve = (at.y - rim - hill(x) * scale) / jnp.sqrt(1 + slope**2)
+    cosine = 1 / jnp.sqrt(1 + (1.35 * jnp.cos(3 * x)) ** 2)
+    curve = (at.y - rim - hill(x) * scale) * cosine
     track = draw.outline(curve, max(1.0, unit))
     track = track * draw.coverage(jnp.abs(at.x - width / 2) - 300 * unit)
     image = draw.paint(image, track, (0, 0, 0))
