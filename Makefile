@@ -30,7 +30,7 @@ test: $(STAMP)  ## the fast tests, under 8 minutes on 2 cores
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 test-slow: $(STAMP)  ## the learning tests and the notebooks; tens of minutes
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow or exact"
 
 lint: $(STAMP)  ## ruff and pyright
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """Trains every preset over its seeds and records what it reached.
 
     python benchmarks/presets.py                  all of them
-    python benchmarks/presets.py ppo:CartPole-v1  some
+    python benchmarks/presets.py ppo:CartPole-v1  some; grpo:CartPole-v1:notes is one with a variant
 
 Lines go to `benchmarks/results/presets.jsonl`, curves to `benchmarks/results/`, and the table in
 `benchmarks/README.md` is made from them. `jaxrl/presets.py` repeats the outcome.
@@ -29,13 +29,13 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    names = [f"{algorithm}:{env}" for algorithm, env in PRESETS]
+    names = [":".join(key) for key in PRESETS]
     parser.add_argument("presets", nargs="*", default=names, metavar="ALGORITHM:ENVIRONMENT")
     parser.add_argument("--seeds", type=int, help="default: as many as the preset's target names")
     args = parser.parse_args()
     for name in args.presets:
-        algorithm, _, env_name = name.partition(":")
-        preset = PRESETS[algorithm, env_name]
+        algorithm, env_name, *variant = name.split(":")
+        preset = PRESETS[algorithm, env_name, *variant]
         env, params = jaxrl.make(env_name)
         result = jaxrl.train(
             algorithm_entry(algorithm).build(env, preset.config),
@@ -49,6 +49,7 @@ def main() -> None:
         row = {
             "algorithm": algorithm,
             "env": env_name,
+            "variant": "".join(variant),
             "total_steps": summary["total_steps"],
             "threshold": preset.threshold,
             "at_threshold": int((scores >= preset.threshold).sum()),
@@ -63,7 +64,7 @@ def main() -> None:
         }
         with (RESULTS / "presets.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
-        jaxrl.plot(result, path=RESULTS / f"{algorithm}-{env_name}.png")
+        jaxrl.plot(result, path=RESULTS / f"{name.replace(':', '-')}.png")
         print(f"{name}: {row['at_threshold']} of {len(scores)} at {preset.threshold:g}", flush=True)
     write_report()
 

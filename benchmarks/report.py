@@ -51,21 +51,23 @@ def throughput(rows: list[dict[str, Any]]) -> str:
 
 def presets(rows: list[dict[str, Any]]) -> str:
     """The last measurement of every preset."""
-    last = {(row["algorithm"], row["env"]): row for row in rows}
+    last = {(row["algorithm"], row["env"], row.get("variant", "")): row for row in rows}
+    machines = "; ".join(dict.fromkeys(map(_where, last.values())))
     lines = [
-        _about(rows[-1]),
+        f"{machines}; each row is a run of its own.",
         "",
         "| algorithm | environment | steps | seeds | at the threshold | IQM [95 % interval] "
-        "| lowest seed | train s |",
-        "| --- | --- | ---: | ---: | --- | --- | ---: | ---: |",
+        "| lowest seed | train s | measured |",
+        "| --- | --- | ---: | ---: | --- | --- | ---: | ---: | --- |",
     ]
-    for (algorithm, env), row in last.items():
+    for (algorithm, env, variant), row in last.items():
         low, high = row["ci95"]
         lines.append(
-            f"| {algorithm} | {env} | {row['total_steps']:,} | {len(row['per_seed'])} "
+            f"| {algorithm} {variant}".rstrip()
+            + f" | {env} | {row['total_steps']:,} | {len(row['per_seed'])} "
             f"| {row['at_threshold']} of {len(row['per_seed'])} ≥ {row['threshold']:g} "
             f"| {row['iqm']:.1f} [{low:.1f}, {high:.1f}] | {min(row['per_seed']):.1f} "
-            f"| {row['train_seconds']:.0f} |"
+            f"| {row['train_seconds']:.0f} | {row['date']} at `{row['commit']}` |"
         )
     return "\n".join(lines)
 
@@ -108,11 +110,14 @@ def _median(rows: list[dict[str, Any]], name: str, size: int, field: str) -> flo
 
 
 def _about(row: dict[str, Any]) -> str:
+    return f"Measured {row['date']} at `{row['commit']}`: {_where(row)}."
+
+
+def _where(row: dict[str, Any]) -> str:
     machine = row["machine"]
     return (
-        f"Measured {row['date']} at `{row['commit']}`: {machine['processor']}, "
-        f"{machine['cores']} cores, jax {machine['versions']['jax']} on "
-        f"{', '.join(machine['devices'])}."
+        f"{machine['processor']}, {machine['cores']} cores, jax {machine['versions']['jax']} on "
+        f"{', '.join(machine['devices'])}"
     )
 
 

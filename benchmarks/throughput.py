@@ -100,11 +100,14 @@ def measure(command: list[str]) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is measured, marked where the tree has changes beyond it."""
-    head = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True
-    )
-    return head.stdout.strip() or "unknown"
+    """The commit that is measured, marked where code has changed since; results are not code."""
+
+    def git(*arguments: str) -> str:
+        run = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True)
+        return run.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ":/", ":!/benchmarks/results", ":!/*.md")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + "-dirty" * bool(changed)
 
 
 if __name__ == "__main__":

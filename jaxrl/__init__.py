@@ -9,8 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxrl.algorithms.actor_critic import ActorCriticConfig as ActorCriticConfig
+    from jaxrl.algorithms.actor_critic import a2c as a2c
+    from jaxrl.algorithms.grpo import GRPOConfig as GRPOConfig
+    from jaxrl.algorithms.grpo import grpo as grpo
     from jaxrl.algorithms.ppo import PPOConfig as PPOConfig
     from jaxrl.algorithms.ppo import ppo as ppo
+    from jaxrl.algorithms.reinforce import ReinforceConfig as ReinforceConfig
+    from jaxrl.algorithms.reinforce import reinforce as reinforce
+    from jaxrl.algorithms.trpo import TRPOConfig as TRPOConfig
+    from jaxrl.algorithms.trpo import trpo as trpo
     from jaxrl.environment import Environment as Environment
     from jaxrl.environment import check_env as check_env
     from jaxrl.environment import make as make
@@ -35,8 +43,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "ActorCriticConfig": "algorithms.actor_critic",
+    "a2c": "algorithms.actor_critic",
     "PPOConfig": "algorithms.ppo",
     "ppo": "algorithms.ppo",
+    "GRPOConfig": "algorithms.grpo",
+    "grpo": "algorithms.grpo",
+    "ReinforceConfig": "algorithms.reinforce",
+    "reinforce": "algorithms.reinforce",
+    "TRPOConfig": "algorithms.trpo",
+    "trpo": "algorithms.trpo",
     "Environment": "environment",
     "check_env": "environment",
     "make": "environment",

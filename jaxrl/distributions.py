@@ -49,6 +49,14 @@ class Distribution(Protocol):
         """KL(self‖other), `[...]`, in nats."""
         ...
 
+    def fisher_product(self, tangent: Any) -> Any:
+        """The Hessian of `Σ KL(self‖·)` at self, by the distribution's parameters, times a tangent.
+
+        The sum is over the batch. Tangent and product have the structure of the distribution; the
+        Hessian is Fisher's information matrix, and never negative.
+        """
+        ...
+
     def env_action(self, raw_action: Array) -> Array:
         """What the environment is given for a raw action."""
         ...
@@ -97,6 +105,12 @@ class Categorical(NamedTuple):
     def kl_divergence(self, other: Categorical) -> Array:
         """`Σ π log(π / π')`, `[...]`."""
         return _expectation(self.log_probs, self.log_probs - other.log_probs)
+
+    def fisher_product(self, tangent: Categorical) -> Categorical:
+        """`(diag π - π πᵀ) u`, by logits: log-probabilities are logits that are normalised."""
+        probs = jnp.exp(self.log_probs)
+        mean = (probs * tangent.log_probs).sum(-1, keepdims=True)
+        return Categorical(probs * (tangent.log_probs - mean))
 
     def env_action(self, raw_action: Array) -> Array:
         """The action itself."""
@@ -150,6 +164,16 @@ class DiagonalGaussian(NamedTuple):
     def kl_divergence(self, other: DiagonalGaussian) -> Array:
         """Between the unclipped normals, `[...]`."""
         return self._distrax().kl_divergence(other._distrax())
+
+    def fisher_product(self, tangent: DiagonalGaussian) -> DiagonalGaussian:
+        """`u / σ²` for the mean, `2 u` for log σ, as often as it is shared; bounds have none."""
+        shared = self.mean.size // self.log_std.size
+        return DiagonalGaussian(
+            mean=tangent.mean * jnp.exp(-2 * self.log_std),
+            log_std=2.0 * shared * tangent.log_std,
+            low=jnp.zeros_like(self.low),
+            high=jnp.zeros_like(self.high),
+        )
 
     def env_action(self, raw_action: Array) -> Array:
         """Clipped to `[low, high]`."""
@@ -207,6 +231,10 @@ class TanhGaussian(NamedTuple):
     def kl_divergence(self, other: TanhGaussian) -> Array:
         """Exact: both sides are squashed alike, so it is that of the normals. `[...]`."""
         return self._base().kl_divergence(other._base())
+
+    def fisher_product(self, tangent: TanhGaussian) -> TanhGaussian:
+        """That of `u`: squashing changes no divergence."""
+        return TanhGaussian(*self._base().fisher_product(DiagonalGaussian(*tangent)))
 
     def env_action(self, raw_action: Array) -> Array:
         """`u` squashed into `[low, high]`."""

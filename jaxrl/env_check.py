@@ -10,6 +10,8 @@ numbers of another width or of weak type where the state was reset with a plain 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -43,6 +45,10 @@ def check_env(env: Any, params: EnvParams | None = None, *, deep: bool = False) 
     Raises:
         EnvironmentContractError: naming what was given and what is needed.
     """
+    if isinstance(env, tuple):
+        raise EnvironmentContractError(
+            "the environment is a tuple: make gives two things, write env, params = make(...)."
+        )
     for method in METHODS:
         if not callable(getattr(env, method, None)):
             raise EnvironmentContractError(
@@ -50,11 +56,12 @@ def check_env(env: Any, params: EnvParams | None = None, *, deep: bool = False) 
                 "methods (see jaxrl.environment.Environment)."
             )
     params = env.default_params if params is None else params
-    space = env.observation_space(params)
+    with _naming(env, "observation_space", params):
+        space = env.observation_space(params)
     key = jax.random.key(0)
     obs, state = _traced(env, "reset_env", key, params)
     _check_observation(env, "reset_env", obs, space)
-    action = jax.eval_shape(_sampler(env, params), key)
+    action = _sampled(env, key, params)
     next_obs, next_state, reward, terminated, _ = _traced(
         env, "step_env", key, state, action, params
     )
@@ -72,26 +79,43 @@ def check_env(env: Any, params: EnvParams | None = None, *, deep: bool = False) 
         _check_by_playing(env, params)
 
 
-def _sampler(env: Any, params: EnvParams) -> Any:
-    sample = getattr(env.action_space(params), "sample", None)
+@contextlib.contextmanager
+def _naming(env: Any, method: str, params: Any) -> Iterator[None]:
+    """Errors of an environment's own code as breaches of the contract, with the method's name."""
+    where = f"{type(env).__name__}.{method}"
+    try:
+        yield
+    except jax.errors.JAXTypeError as error:
+        raise EnvironmentContractError(
+            f"{where} cannot be traced, because it uses the value of an array in Python (an if, a "
+            "float(), a numpy function): use jnp.where and jax.numpy. "
+            f"jax says: {str(error).splitlines()[0]}"
+        ) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise EnvironmentContractError(
+            f"{where} fails on what the contract gives it, parameters that are "
+            f"{type(params).__name__} among it: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _sampled(env: Any, key: Any, params: EnvParams) -> Any:
+    """The abstract value of an action."""
+    with _naming(env, "action_space", params):
+        space = env.action_space(params)
+    sample = getattr(space, "sample", None)
     if not callable(sample):
         raise EnvironmentContractError(
-            f"{type(env).__name__}.action_space gives {type(env.action_space(params)).__name__}, "
-            "which has no sample(key): use jaxrl_envs.Discrete or jaxrl_envs.Box."
+            f"{type(env).__name__}.action_space gives {type(space).__name__}, which has no "
+            "sample(key): use jaxrl_envs.Discrete or jaxrl_envs.Box."
         )
-    return sample
+    with _naming(env, "action_space's sample", params):
+        return jax.eval_shape(sample, key)
 
 
 def _abstract(env: Any, method: str, *args: Any) -> Any:
     """The abstract output of a method; an error where it cannot be traced."""
-    try:
+    with _naming(env, method, args[-1]):
         return jax.eval_shape(getattr(env, method), *args)
-    except jax.errors.JAXTypeError as error:
-        raise EnvironmentContractError(
-            f"{type(env).__name__}.{method} cannot be traced, because it uses the value of an "
-            "array in Python (an if, a float(), a numpy function): use jnp.where and jax.numpy. "
-            f"jax says: {str(error).splitlines()[0]}"
-        ) from error
 
 
 def _traced(env: Any, method: str, *args: Any) -> Any:

@@ -25,6 +25,7 @@ from jaxrl.errors import (
     EnvironmentContractError,
     JaxrlError,
     MissingExtraError,
+    check_range,
     unknown_name,
 )
 from jaxrl.types import Array, EnvParams, EnvState, Key, PyTree
@@ -141,6 +142,8 @@ def make(name: str, **settings: Any) -> tuple[Any, Any]:
         params = dataclasses.replace(params, **changes)
     # Past the class's own __setattr__, which a frozen dataclass forbids.
     object.__setattr__(env, "_jaxrl_name", name)
+    arguments = {key: value for key, value in settings.items() if key not in _fields(params)}
+    object.__setattr__(env, "_jaxrl_arguments", arguments)
     check_env(env, params)
     return env, params
 
@@ -150,11 +153,38 @@ def env_name(env: Any) -> str:
     return getattr(env, "_jaxrl_name", None) or env.name
 
 
+def env_arguments(env: Any) -> dict[str, Any]:
+    """What of `make`'s settings went to the environment's factory: `make` takes them again."""
+    return dict(getattr(env, "_jaxrl_arguments", {}))
+
+
 def max_episode_steps(env: Any, params: EnvParams) -> int | None:
     """The environment's time limit in steps, or None. `params` must be concrete."""
     del env
     limit = getattr(params, "max_steps_in_episode", None)
     return None if limit is None else int(limit)
+
+
+def episode_limit(env: Any, params: EnvParams, max_steps: int | None, setting: str) -> int:
+    """The bound of an episode: `max_steps`, or the environment's own time limit.
+
+    Args:
+        env: the environment.
+        params: its parameters, concrete.
+        max_steps: a bound of the caller's, or None.
+        setting: what the caller's user sets it by, for the error.
+
+    Raises:
+        ConfigError: neither is there, or a bound below 1.
+    """
+    check_range(setting, max_steps, 1)
+    limit = max_episode_steps(env, params) if max_steps is None else max_steps
+    if limit is None:
+        raise ConfigError(
+            "the environment has no time limit (params.max_steps_in_episode), so an episode "
+            f"might never end: give {setting}=..., the steps after which to stop."
+        )
+    return limit
 
 
 def supports_render(env: Any) -> bool:

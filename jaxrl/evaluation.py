@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.environment import max_episode_steps
-from jaxrl.errors import ConfigError, check_range
+from jaxrl.environment import check_env, episode_limit
+from jaxrl.errors import check_range
 from jaxrl.records import EvalSummary
 from jaxrl.types import ActFn, Algorithm, Array, EnvParams, Key, PyTree
 from jaxrl.vector import reset_batch, select_lanes, step_batch
@@ -29,6 +29,14 @@ class Episodes(NamedTuple):
     returns: Array
     lengths: Array
     finished: Array
+
+
+def evaluation_key(seed: int) -> Key:
+    """The key of an evaluation with that seed: of a stream that no training run draws from.
+
+    `jax.random.key(seed)` itself is where training with the same seed starts.
+    """
+    return jax.random.fold_in(jax.random.key(seed), 0xE7A1)
 
 
 def play_episodes(
@@ -88,21 +96,6 @@ def play_episodes(
     return jax.lax.while_loop(unfinished, step, carry)[-1]
 
 
-def evaluation_steps(env: Any, env_params: EnvParams, max_steps: int | None) -> int:
-    """The bound of an evaluation: `max_steps`, or the environment's own time limit.
-
-    Raises:
-        ConfigError: neither is there.
-    """
-    limit = max_steps or max_episode_steps(env, env_params)
-    if limit is None:
-        raise ConfigError(
-            "the environment has no time limit (params.max_steps_in_episode), so an episode "
-            "might never end: give max_steps=..., the steps after which to stop counting."
-        )
-    return limit
-
-
 def evaluate(
     algorithm: Algorithm,
     states: PyTree,
@@ -126,11 +119,13 @@ def evaluate(
 
     Raises:
         ConfigError: no episodes, or an environment without a time limit and no `max_steps`.
+        EnvironmentContractError: parameters that are not the environment's.
     """
     check_range("num_episodes", num_episodes, 1)
     env = algorithm.env
+    check_env(env, env_params)
     env_params = env.default_params if env_params is None else env_params
-    limit = evaluation_steps(env, env_params, max_steps)
+    limit = episode_limit(env, env_params, max_steps, "max_steps")
 
     def play(state: PyTree, env_params: EnvParams, key: Key) -> Episodes:
         return play_episodes(
@@ -145,7 +140,7 @@ def evaluate(
         )
 
     play_all = jax.jit(jax.vmap(play, (0, None, None)))
-    return summarize(play_all(states, env_params, jax.random.key(seed)), greedy)
+    return summarize(play_all(states, env_params, evaluation_key(seed)), greedy)
 
 
 def summarize(episodes: Episodes, greedy: bool) -> EvalSummary:

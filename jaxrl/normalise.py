@@ -8,6 +8,7 @@ Evaluation freezes them simply because acting does not update them.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -43,22 +44,36 @@ def init_stats(shape: tuple[int, ...]) -> RunningStats:
     return RunningStats(jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32), jnp.float32(0))
 
 
-def update_stats(stats: RunningStats | None, batch: Array) -> RunningStats | None:
+def update_stats(
+    stats: RunningStats | None, batch: Array, valid: Array | None = None
+) -> RunningStats | None:
     """Merges a batch `[..., *shape]` into the statistics; None stays None.
 
     The parallel form of Welford's algorithm (Chan, Golub & LeVeque 1983): means and variances are
     merged, never sums of squares, so that float32 loses no digits to a large mean.
+
+    Args:
+        stats: what was seen before.
+        batch: the new rows.
+        valid: bool `[...]`, False on rows that hold nothing; None where all count. A batch without
+            any row changes nothing.
     """
     if stats is None:
         return None
     batch = batch.astype(jnp.float32)
     axes = tuple(range(batch.ndim - stats.mean.ndim))
-    rows = 1
-    for axis in axes:
-        rows *= batch.shape[axis]
-    mean, var = batch.mean(axes), batch.var(axes)
-    count = stats.count + rows
-    share = rows / count
+    if valid is None:
+        rows = math.prod(batch.shape[axis] for axis in axes)
+        mean, var = batch.mean(axes), batch.var(axes)
+        count = stats.count + rows
+        share = rows / count
+    else:
+        rows = valid.sum(dtype=jnp.float32)
+        valid = valid.reshape(valid.shape + (1,) * stats.mean.ndim)
+        mean = jnp.where(valid, batch, 0.0).sum(axes) / jnp.maximum(rows, 1)
+        var = jnp.where(valid, (batch - mean) ** 2, 0.0).sum(axes) / jnp.maximum(rows, 1)
+        count = stats.count + rows
+        share = rows / jnp.maximum(count, 1)
     delta = mean - stats.mean
     merged = stats.var * (1 - share) + var * share + delta**2 * share * (1 - share)
     return RunningStats(stats.mean + delta * share, merged, count)

@@ -42,6 +42,40 @@ def clipped_surrogate(log_ratio: Array, advantage: Array, clip_eps: Array | floa
     return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip_eps, 1 + clip_eps) * advantage)
 
 
+def dual_clipped_surrogate(
+    log_ratio: Array, advantage: Array, clip_eps: Array | float, dual_clip: Array | float
+) -> Array:
+    """PPO's objective, bounded below by `c A` where the advantage is negative. `[N]`.
+
+    Ye et al. 2020, arXiv:1912.09729 (5). PPO's own has no bound there: a bad action that the new
+    policy takes far more often than the old one did weighs its full ratio.
+
+    Args:
+        log_ratio: `log π_θ(a|s) - log π_old(a|s)`, `[N]`.
+        advantage: `[N]`.
+        clip_eps: ε.
+        dual_clip: c, above 1.
+    """
+    clipped = clipped_surrogate(log_ratio, advantage, clip_eps)
+    return jnp.where(advantage < 0, jnp.maximum(clipped, dual_clip * advantage), clipped)
+
+
+def kl_penalized_surrogate(log_ratio: Array, advantage: Array, kl_coef: Array | float) -> Array:
+    """`r A - kl_coef · [(r - 1) - log r]`. `[N]`.
+
+    PPO's other form, Schulman et al. 2017, arXiv:1707.06347 (8): the bracket's mean over samples
+    of π_old is KL(π_old‖π_θ), and the mean of its gradient is that divergence's gradient.
+
+    Args:
+        log_ratio: `log π_θ(a|s) - log π_old(a|s)`, `[N]`.
+        advantage: `[N]`.
+        kl_coef: the paper's β.
+    """
+    chex.assert_equal_shape([log_ratio, advantage])
+    ratio = jnp.exp(log_ratio)
+    return ratio * advantage - kl_coef * ((ratio - 1) - log_ratio)
+
+
 def approx_kl(log_ratio: Array) -> Array:
     """Estimate of KL(π_old‖π_θ) from samples of π_old: the mean of `(r - 1) - log r`. Scalar.
 
@@ -56,13 +90,19 @@ def clip_fraction(log_ratio: Array, clip_eps: Array | float) -> Array:
     return (jnp.abs(jnp.exp(log_ratio) - 1) > clip_eps).mean(dtype=jnp.float32)
 
 
-def squared_value_loss(value: Array, target: Array) -> Array:
+def squared_value_loss(value: Array, target: Array, stop_target_gradients: bool = True) -> Array:
     """`½ E[(V - target)²]`, scalar. The half is rlax's and CleanRL's; `vf_coef` weighs it.
 
-    No gradient flows through the target.
+    Args:
+        value, target: `[N]`, or any one shape.
+        stop_target_gradients: take the target for a constant (the semi-gradient of TD learning,
+            Sutton & Barto 2018 §9.3). Without, a target that bootstraps is moved toward the value
+            too (the residual gradient, Baird 1995).
     """
     chex.assert_equal_shape([value, target])
-    return 0.5 * jnp.square(value - jax.lax.stop_gradient(target)).mean()
+    if stop_target_gradients:
+        target = jax.lax.stop_gradient(target)
+    return 0.5 * jnp.square(value - target).mean()
 
 
 def clipped_value_loss(
@@ -107,6 +147,7 @@ def schedule(
     final: Array | float | None,
     progress: Array | float,
     fraction: Array | float = 1.0,
+    hold: Array | float = 0.0,
 ) -> Array:
     """A coefficient on its way from `initial` to `final`.
 
@@ -116,7 +157,8 @@ def schedule(
         initial: value at progress 0.
         final: value at `fraction` of the run and after, exactly; None keeps `initial`.
         progress: share of the run that is done, in [0, 1].
-        fraction: share of the run that the way takes.
+        fraction: share of the run at which the way ends.
+        hold: share of the run before which it does not begin; below `fraction`.
 
     Raises:
         UnknownNameError: a decay that does not exist.
@@ -125,7 +167,7 @@ def schedule(
         raise unknown_name("decay", decay, get_args(Decay))
     if final is None:
         return jnp.asarray(initial, jnp.float32)
-    share = jnp.minimum(progress / fraction, 1.0)
+    share = jnp.clip((progress - hold) / (fraction - hold), 0.0, 1.0)
     if decay == "cosine":
         share = 0.5 * (1 - jnp.cos(jnp.pi * share))
     if decay == "exponential":

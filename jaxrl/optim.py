@@ -1,4 +1,4 @@
-"""The optimiser every gradient-based estimator here uses, with its step size kept outside.
+"""The optimisers of the gradient-based estimators, with their step size kept outside.
 
 optax transforms make the direction; the step size is a schedule over updates that the algorithm
 evaluates itself, so that it reaches its end at the run's last update whatever the number of
@@ -7,10 +7,40 @@ gradient steps between.
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import jax
 import optax
 
+from jaxrl.errors import unknown_name
 from jaxrl.types import Array, PyTree
+
+Rule = Literal["adam", "rmsprop", "sgd"]
+"""How a gradient becomes a direction."""
+
+
+def by_rule(
+    rule: Rule, max_grad_norm: Array | float | None, eps: Array | float
+) -> optax.GradientTransformation:
+    """The direction of that name, on gradients clipped by their *global* norm.
+
+    Args:
+        rule: `adam`; `rmsprop` with A3C's decay of 0.99 (arXiv:1602.01783) and ε inside the root,
+            as TensorFlow has it; `sgd`, the gradient itself.
+        max_grad_norm: largest global norm; None does not clip.
+        eps: ε of the first two.
+
+    Raises:
+        UnknownNameError: another name.
+    """
+    if rule not in get_args(Rule):
+        raise unknown_name("optimizer", rule, get_args(Rule))
+    if rule == "adam":
+        return adam(max_grad_norm, eps)
+    direction = optax.identity() if rule == "sgd" else optax.scale_by_rms(decay=0.99, eps=eps)
+    if max_grad_norm is None:
+        return direction
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), direction)
 
 
 def adam(max_grad_norm: Array | float | None, eps: Array | float) -> optax.GradientTransformation:

@@ -38,13 +38,14 @@ class LogPoint:
     """One line of `metrics.jsonl`.
 
     Attributes:
-        step: environment steps per seed so far.
+        step: environment steps per seed so far. Where updates play whole episodes, those planned
+            for this point; `time/steps` among the metrics are those done, up to an update more.
         update: updates so far.
         metrics: name to `[S]` values since the last point; NaN where nothing was counted. The
             same names at every point of a run. `eval/return` is there at points that evaluated
             and NaN elsewhere.
-        timing: `time/steps_per_second` (all seeds together, training only), `time/train_seconds`,
-            `time/eval_seconds`, `time/compile_seconds`: floats.
+        timing: `time/steps_per_second` (all seeds together, training only), and the run's
+            `time/train_seconds` and `time/eval_seconds` so far and `time/compile_seconds`: floats.
         evaluation: the evaluation made at this point, or None.
     """
 
@@ -69,7 +70,7 @@ class RunInfo:
         total_updates: updates in all.
         settings: the other arguments of `train`, JSON-able.
         labels: for a sweep, one dict of swept values per lane; else empty.
-        compile_seconds: trace and compile time of all programs.
+        env_arguments: what `make` gave the environment's factory beside its parameters.
     """
 
     env_name: str
@@ -81,7 +82,7 @@ class RunInfo:
     total_updates: int
     settings: dict[str, Any]
     labels: tuple[dict[str, Any], ...] = ()
-    compile_seconds: float = 0.0
+    env_arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -96,7 +97,8 @@ class TrainResult:
         steps_to_threshold: per seed, the steps at the first evaluation that reached the
             threshold, else None.
         stopped_early: a callback asked to stop.
-        train_seconds, compile_seconds, wall_seconds: seconds.
+        train_seconds: training without compiling and evaluating, before a resume included.
+        compile_seconds, wall_seconds: of this process.
         steps_per_second: all seeds together, training only.
         peak_memory_bytes: largest memory in use (device memory where the backend tells it, else
             the process's peak resident size).
@@ -119,7 +121,7 @@ class Callback(Protocol):
     """One who listens to a run. Called on the host, between compiled chunks, never from inside."""
 
     def on_start(self, info: RunInfo) -> None:
-        """Once, after compiling and before the first update."""
+        """Once, before compiling."""
 
     def on_log(self, point: LogPoint) -> bool | None:
         """At every log point. Returning True stops the run after this point."""

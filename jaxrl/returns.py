@@ -13,6 +13,8 @@ its own, not `value` shifted by one, because where a time limit cut an episode t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -114,6 +116,65 @@ def lambda_returns(
     trace = trace.at[-1].set(0.0)
     alone = reward + gamma * jnp.where(terminated, 0.0, (1 - trace) * next_value)
     return _backwards(alone, gamma * trace)
+
+
+class VTrace(NamedTuple):
+    """What `vtrace` gives: `target` for the critic and `advantage` for the actor, `[T, ...]`."""
+
+    target: Array
+    advantage: Array
+
+
+def vtrace(
+    log_ratio: Array,
+    reward: Array,
+    value: Array,
+    next_value: Array,
+    terminated: Array,
+    truncated: Array,
+    *,
+    gamma: Array | float,
+    lambda_: Array | float = 1.0,
+    rho_bar: Array | float = 1.0,
+    c_bar: Array | float = 1.0,
+) -> VTrace:
+    """V-trace, Espeholt et al. 2018, arXiv:1802.01561 (1): learning from an older policy's steps.
+
+    With `ρ_t = min(ρ̄, r_t)` and `c_t = λ min(c̄, r_t)`, `r = π_θ / π_behaviour`,
+
+        target_t = V_t + ρ_t δ_t + γ c_t (1 - end_t) (target_{t+1} - V_{t+1})
+        advantage_t = ρ_t (reward_t + γ (1 - terminated_t) bootstrap_t - V_t)
+
+    where the bootstrap is `(1-λ) V(next_obs_t) + λ target_{t+1}` within an episode, and V(next_obs)
+    at a truncation and at the last row. With `r = 1` target and advantage are those of GAE; `ρ̄`
+    decides towards which policy's values the targets go, `c̄` how fast.
+
+    Args:
+        log_ratio: `log π_θ(a|s) - log π_behaviour(a|s)`, `[T, ...]`.
+        reward: `[T, ...]`.
+        value: V(obs), `[T, ...]`.
+        next_value: V(next_obs), `[T, ...]`; see the module's docstring.
+        terminated, truncated: bool `[T, ...]`.
+        gamma: discount factor.
+        lambda_: λ.
+        rho_bar: ρ̄, in the paper also for the advantage.
+        c_bar: c̄, at most `rho_bar`.
+
+    Returns:
+        Targets and advantages, both without the gradient being stopped.
+    """
+    chex.assert_equal_shape([log_ratio, reward, value, next_value, terminated, truncated])
+    ratio = jnp.exp(log_ratio)
+    rho = jnp.minimum(rho_bar, ratio)
+    goes_on = _goes_on(terminated, truncated)
+    trace = lambda_ * jnp.minimum(c_bar, ratio) * goes_on
+    delta = rho * td_errors(reward, value, next_value, terminated, gamma)
+    target = value + _backwards(delta, gamma * trace)
+
+    share = (lambda_ * goes_on).at[-1].set(0.0)  # of the next target, in the bootstrap
+    later = jnp.concatenate([target[1:], target[-1:]])  # the last row's is masked
+    bootstrap = (1 - share) * next_value + share * later
+    return VTrace(target, rho * td_errors(reward, value, bootstrap, terminated, gamma))
 
 
 def n_step_returns(

@@ -24,9 +24,9 @@ import numpy as np
 
 from jaxrl import rewards
 from jaxrl.config import is_static
-from jaxrl.environment import env_name
+from jaxrl.environment import check_env, env_arguments, env_name, episode_limit
 from jaxrl.errors import ConfigError, DivergedError, check_range, unknown_name
-from jaxrl.evaluation import evaluation_steps, play_episodes, summarize
+from jaxrl.evaluation import evaluation_key, play_episodes, summarize
 from jaxrl.records import Callback, EvalSummary, LogPoint, RunInfo, TrainResult
 from jaxrl.types import Algorithm, EnvParams, Key, PyTree, RewardSource
 from jaxrl.update import NEVER, Carry, ChunkReport, initial_carry, make_update, run_updates
@@ -118,11 +118,18 @@ def train(
 
     Raises:
         ConfigError: a setting out of range, before anything compiles.
+        EnvironmentContractError: parameters that are not the environment's.
         RunFolderError: `resume` is not a run folder, or was started with other settings.
         DivergedError: a loss or gradient that is not finite; the last checkpoint before it stays.
     """
     started = time.perf_counter()
+    if not isinstance(algorithm, Algorithm):
+        raise ConfigError(
+            f"train got a {type(algorithm).__name__}, needed is an algorithm: "
+            "build one for the environment first, for example jaxrl.ppo(env)."
+        )
     env, source = algorithm.env, reward or rewards.environment()
+    check_env(env, env_params)
     env_params = _as_arrays(env.default_params if env_params is None else env_params)
     lanes = _seed_lanes(algorithm, seeds) if lanes is None else tuple(lanes)
     plan = _plan(
@@ -139,9 +146,10 @@ def train(
         stop_at_threshold=stop_at_threshold,
     )
     if eval_episodes:
-        evaluation_steps(env, env_params, max_episode_steps)
+        episode_limit(env, env_params, max_episode_steps, "max_episode_steps")
     info = RunInfo(
         env_name=env_name(env),
+        env_arguments=env_arguments(env),
         algorithm=algorithm,
         env_params=env_params,
         reward_name=source.name,
@@ -152,9 +160,12 @@ def train(
         labels=tuple(lane.label for lane in lanes if lane.label),
     )
     folder = _open_folder(out, resume, info)
+    listeners = [*([folder] if folder else []), *callbacks]
+    # Before compiling: somebody is waiting, and whoever is killed meanwhile can be resumed.
+    for listener in listeners:
+        listener.on_start(info)
     programs = _compile(algorithm, source, plan, lanes, env_params)
-    info = dataclasses.replace(info, compile_seconds=programs.compile_seconds)
-    run = _Run(info, plan, programs, [*([folder] if folder else []), *callbacks], started)
+    run = _Run(info, plan, programs, listeners, started)
     carry = programs.init(_keys(lanes), env_params, _configs(lanes))
     if folder is not None and resume is not None:
         carry = run.restore(folder, carry)
@@ -184,33 +195,41 @@ class _Run:
         self.listeners, self.started = listeners, started
         self.history: list[LogPoint] = []
         self.start = 0
+        self.steps = np.zeros(len(info.seeds), np.int64)
+        self.steps_trained = 0
         self.train_seconds = 0.0
         self.eval_seconds = 0.0
 
     def restore(self, folder: Any, carry: Carry) -> Carry:
         """The folder's last checkpoint in place of a fresh state."""
         self.start, self.history, state = folder.restore(carry._asdict())
-        return Carry(**state)
+        carry = Carry(**state)
+        self.steps = self._steps(carry, self.start)
+        self.steps_trained = int(self.steps.sum())
+        if self.history:
+            self.train_seconds = self.history[-1].timing["time/train_seconds"]
+            self.eval_seconds = self.history[-1].timing["time/eval_seconds"]
+        return carry
 
     def loop(self, carry: Carry) -> TrainResult:
-        for listener in self.listeners:
-            listener.on_start(self.info)
-        done, stop = self.start, False
-        for update in self.plan.stops_after(self.start):
+        """The run from where it stands to its end."""
+        done, stop = self.start, self._is_at_threshold()
+        for update in self.plan.stops_after(self.start) if not stop else []:
             carry, report = self._chunk(carry, update - done, done)
             done = update
             point = self._point(carry, report, update)
             self.history.append(point)
             # No `any(generator)`: every listener must hear of the point.
             stop = any([listener.on_log(point) for listener in self.listeners])
-            stop |= self.plan.stop_at_threshold and None not in self._steps_to_threshold()
+            stop |= self._is_at_threshold()
             if stop or self.plan.due(update, self.plan.checkpoint_every):
                 for listener in self.listeners:
                     listener.on_checkpoint(update, carry._asdict(), point)
             if stop:
                 break
-        if done == self.start == self.plan.total_updates and self.plan.eval_episodes:
-            # Killed between the last checkpoint and the result: what is left is to evaluate.
+        if self.history and self.history[-1].evaluation is None and self.plan.eval_episodes:
+            # Stopped between two evaluations, or killed between the last checkpoint and the
+            # result: the outcome is that of the parameters as they are, not of older ones.
             self.history[-1] = dataclasses.replace(
                 self.history[-1], evaluation=self._evaluate(carry)
             )
@@ -223,13 +242,22 @@ class _Run:
         began = time.perf_counter()
         carry, report = jax.block_until_ready(self.programs.chunk(carry, np.int32(length)))
         self.chunk_seconds = time.perf_counter() - began
-        self.chunk_steps = length * self.info.algorithm.steps_per_update * len(self.info.seeds)
+        steps = self._steps(carry, done + length)
+        self.chunk_steps = int((steps - self.steps).sum())
+        self.steps = steps
+        self.steps_trained += self.chunk_steps
         self.train_seconds += self.chunk_seconds
         first_bad = np.asarray(report.first_bad)
         if (first_bad != NEVER).any():
-            bad = {self.info.seeds[i]: done + int(u) for i, u in enumerate(first_bad) if u != NEVER}
-            raise DivergedError(_diverged_text(bad, done))
+            bad = {self.info.seeds[i]: int(u) for i, u in enumerate(first_bad) if u != NEVER}
+            raise DivergedError(_diverged_text(bad))
         return carry, report
+
+    def _steps(self, carry: Carry, update: int) -> np.ndarray:
+        """`[S]` environment steps that each seed has done: counted where updates vary in them."""
+        if carry.train.steps is not None:
+            return np.asarray(carry.train.steps.done).astype(np.int64)
+        return np.full(len(self.info.seeds), update * self.info.algorithm.steps_per_update)
 
     def _point(self, carry: Carry, report: ChunkReport, update: int) -> LogPoint:
         evaluation = self._evaluate(carry) if self.plan.evaluates(update) else None
@@ -240,10 +268,13 @@ class _Run:
                 name: np.asarray(mean.total) / np.asarray(mean.count)
                 for name, mean in report.metrics.items()
             }
+        if carry.train.steps is not None:
+            metrics["time/steps"] = self.steps
         metrics["eval/return"] = nan if evaluation is None else evaluation.per_seed
         metrics["eval/length"] = nan if evaluation is None else evaluation.lengths.mean(axis=1)
         timing = {
-            "time/steps_per_second": self.chunk_steps / self.chunk_seconds,
+            # Of no steps there is no speed: whole episodes may have gone past the point already.
+            "time/steps_per_second": (self.chunk_steps or np.nan) / self.chunk_seconds,
             "time/train_seconds": self.train_seconds,
             "time/eval_seconds": self.eval_seconds,
             "time/compile_seconds": self.programs.compile_seconds,
@@ -254,11 +285,14 @@ class _Run:
     def _evaluate(self, carry: Carry) -> EvalSummary:
         assert self.programs.evaluate is not None
         began = time.perf_counter()
-        key = jax.random.key(self.plan.eval_seed)
+        key = evaluation_key(self.plan.eval_seed)
         episodes = self.programs.evaluate(carry.train, self.info.env_params, key)
         summary = summarize(episodes, self.plan.eval_greedy)
         self.eval_seconds += time.perf_counter() - began
         return summary
+
+    def _is_at_threshold(self) -> bool:
+        return self.plan.stop_at_threshold and None not in self._steps_to_threshold()
 
     def _steps_to_threshold(self) -> tuple[int | None, ...]:
         """Per seed, the steps at the first evaluation that reached the threshold."""
@@ -271,8 +305,6 @@ class _Run:
 
     def _result(self, carry: Carry, done: int, stopped: bool) -> TrainResult:
         evaluations = [p.evaluation for p in self.history if p.evaluation is not None]
-        per_update = self.info.algorithm.steps_per_update * len(self.info.seeds)
-        steps = (done - self.start) * per_update
         return TrainResult(
             info=self.info,
             history=self.history,
@@ -283,7 +315,9 @@ class _Run:
             train_seconds=self.train_seconds,
             compile_seconds=self.programs.compile_seconds,
             wall_seconds=time.perf_counter() - self.started,
-            steps_per_second=steps / self.train_seconds if self.train_seconds else 0.0,
+            steps_per_second=(
+                self.steps_trained / self.train_seconds if self.train_seconds else 0.0
+            ),
             peak_memory_bytes=peak_memory_bytes(),
         )
 
@@ -324,13 +358,15 @@ def sweep(
             raise ConfigError(f"the grid has no value for {name}: give at least one.")
     if not grid:
         raise ConfigError("the grid is empty: give at least one field with its values.")
-    statics = [name for name in grid if is_static(fields[name])]
+    # A number that is None in some combinations changes the program, as a size does.
+    statics = [n for n, values in grid.items() if is_static(fields[n]) or None in values]
     numbers = [name for name in grid if name not in statics]
-    results = []
     out = settings.pop("out", None)
+    programs = []
     for static_values in _combinations(grid, statics):
         labels = [static_values | values for values in _combinations(grid, numbers)]
-        # Building each checks its ranges. Their programs are one: any of them stands for all.
+        # Building each checks it, all of them before the first trains. The programs of those
+        # that differ in numbers are one: any of them stands for all.
         algorithms = [build(config.replace(**label)) for label in labels]
         lanes = [
             Lane(seed, algorithm.config, label)
@@ -340,8 +376,11 @@ def sweep(
         folder = out
         if out is not None and statics:
             folder = Path(out) / ",".join(f"{name}={v}" for name, v in static_values.items())
-        results.append(train(algorithms[0], env_params, lanes=lanes, out=folder, **settings))
-    return results
+        programs.append((algorithms[0], lanes, folder))
+    return [
+        train(algorithm, env_params, lanes=lanes, out=folder, **settings)
+        for algorithm, lanes, folder in programs
+    ]
 
 
 def peak_memory_bytes() -> int:
@@ -376,7 +415,9 @@ def _compile(
     chunk_program = jax.jit(chunk, donate_argnums=0).lower(carry, np.int32(1)).compile()
     evaluate_program = None
     if plan.eval_episodes:
-        max_steps = evaluation_steps(algorithm.env, env_params, plan.max_episode_steps)
+        max_steps = episode_limit(
+            algorithm.env, env_params, plan.max_episode_steps, "max_episode_steps"
+        )
 
         def evaluate(state: PyTree, env_params: EnvParams, key: Key) -> Any:
             return play_episodes(
@@ -415,7 +456,13 @@ def _plan(algorithm: Algorithm, total_steps: int, **settings: Any) -> Plan:
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    if not isinstance(seeds, int | Sequence | range | np.ndarray):
+        raise ConfigError(f"seeds={seeds!r}: give how many (a whole number), or a list of them.")
     seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    wrong = [s for s in seeds if not isinstance(s, int | np.integer) or not 0 <= s < 2**32]
+    if wrong:
+        # jax.random.key keeps 32 bits of its seed: a larger one would be another's run again.
+        raise ConfigError(f"seed {wrong[0]!r}: needed is a whole number in [0, 4294967295].")
     if not seeds:
         raise ConfigError("no seeds: give how many (at least 1), or a list of them.")
     if len(set(seeds)) < len(seeds):
@@ -457,10 +504,9 @@ def _open_folder(out: Any, resume: Any, info: RunInfo) -> Any:
     return RunFolder.resume(resume, info) if resume is not None else RunFolder(out)
 
 
-def _diverged_text(bad: Mapping[int, int], done: int) -> str:
+def _diverged_text(bad: Mapping[int, int]) -> str:
     where = ", ".join(f"seed {seed} at update {update}" for seed, update in bad.items())
     return (
-        f"a loss or gradient is no longer finite: {where}. The state after update {done - 1} was "
-        "the last known to be finite, and no checkpoint was made since. Try a smaller "
-        "learning_rate, a max_grad_norm, or normalize_obs=True."
+        f"a loss, a gradient or a parameter is no longer finite: {where}. Checkpoints made before "
+        "are finite. Try a smaller learning_rate, a max_grad_norm, or normalize_obs=True."
     )

@@ -70,6 +70,8 @@ class Transition(NamedTuple):
         next_obs: what the step led to, kept from before any auto-reset, `[T, B, *O]`.
         extras: what the algorithm's own `learn` needs (log-probabilities, raw actions).
         record: a `Recorded` where the reward source asked for states, else None.
+        valid: bool `[T, B]`, False on rows beyond the end of a lane's episode, which hold nothing;
+            None where every row is a step.
     """
 
     obs: PyTree
@@ -80,6 +82,7 @@ class Transition(NamedTuple):
     next_obs: PyTree
     extras: PyTree
     record: PyTree
+    valid: Array | None = None
 
 
 Trajectory = Transition
@@ -88,15 +91,33 @@ Trajectory = Transition
 class Recorded(NamedTuple):
     """Environment states kept for a reward source, each the one that a step led to.
 
-    For `every_step` the leading axes are `[T, B]` and `time`, `lane`, `valid` are None. For
-    `episode_end` the leading axis is `[M]`: the last states of episodes that ended in this
-    rollout, with the row `(time, lane)` each belongs to and `valid` False on unused slots.
+    For `every_step` the leading axes are `[T, B]`, and `time`, `lane`, `valid` are None: the
+    trajectory's own `valid` says which rows are steps. For `episode_end` the leading axis is
+    `[M]`: the last states of episodes that ended in this rollout, with the row `(time, lane)` each
+    belongs to and `valid` False on unused slots.
     """
 
     state: EnvState
     time: Array | None
     lane: Array | None
     valid: Array | None
+
+
+class StepCount(NamedTuple):
+    """Environment steps of one seed whose updates take as many as their episodes last. Scalars.
+
+    Attributes:
+        done: steps so far, uint32.
+        planned: steps that `run_updates` was asked for so far, uint32; it goes on with a seed
+            until `done` has reached this.
+        per_update: what a plan counts as one update, the algorithm's `steps_per_update`, uint32.
+        idle: the seed waits for others to reach what is planned; it then plays no episode.
+    """
+
+    done: Array
+    planned: Array
+    per_update: Array
+    idle: Array
 
 
 class PolicyState(NamedTuple):
@@ -106,7 +127,7 @@ class PolicyState(NamedTuple):
     obs_stats: PyTree
 
 
-@struct.dataclass
+@struct.dataclass(kw_only=True)  # algorithms that extend it have fields without a default
 class TrainState:
     """Everything that changes while training, and exactly what a checkpoint holds.
 
@@ -124,6 +145,8 @@ class TrainState:
         key: randomness of the next update.
         update: number of updates done, int32.
         total_updates: number of updates planned, int32; what schedules end at.
+        steps: a `StepCount` where the steps of an update depend on how long episodes last; None
+            where every update takes `steps_per_update`.
     """
 
     params: PyTree
@@ -136,10 +159,17 @@ class TrainState:
     key: Key
     update: Array
     total_updates: Array
+    steps: StepCount | None = None
 
     @property
     def progress(self) -> Array:
-        """Share of the run that is done: 0 at the first update, exactly 1 at the last."""
+        """Share of the run that is done: 0 at the first update, exactly 1 at the last.
+
+        With `steps`, where nobody knows which update will be the last, the share of its steps.
+        """
+        if self.steps is not None:
+            total = self.steps.per_update.astype(jnp.float32) * self.total_updates
+            return jnp.minimum(self.steps.done / jnp.maximum(total, 1), 1.0)
         last = jnp.maximum(self.total_updates - 1, 1)
         return self.update.astype(jnp.float32) / last.astype(jnp.float32)
 
@@ -173,7 +203,8 @@ class Algorithm(NamedTuple):
         act: see `ActFn`.
         value: `(state, obs) -> [...]`, what the critic expects of observations of any leading
             shape; None where an algorithm has no critic.
-        steps_per_update: environment steps per seed and update.
+        steps_per_update: environment steps per seed and update. Where updates play whole episodes,
+            the least that one can take: the unit in which a run is planned (see `StepCount`).
     """
 
     name: str

@@ -22,10 +22,20 @@ import numpy as np
 
 from jaxrl import rewards
 from jaxrl.errors import check_range
-from jaxrl.types import Algorithm, Array, EnvParams, Key, Metrics, PyTree, RewardSource
+from jaxrl.types import (
+    Algorithm,
+    Array,
+    EnvParams,
+    Key,
+    Metrics,
+    PyTree,
+    RewardSource,
+    StepCount,
+)
+from jaxrl.vector import select_lanes
 
 NEVER = -1
-"""The `first_bad` of a seed whose losses were all finite."""
+"""The `first_bad` of a seed whose losses and parameters stayed finite."""
 
 
 class Carry(NamedTuple):
@@ -36,7 +46,13 @@ class Carry(NamedTuple):
 
 
 class ChunkReport(NamedTuple):
-    """What a chunk tells the host: metrics `[S]`, and the first update with a bad loss `[S]`."""
+    """What a chunk tells the host.
+
+    Attributes:
+        metrics: each `[S]`, merged over the chunk's updates.
+        first_bad: `[S]`, the seed's first update, counted from 1, whose losses or whose parameters
+            were not all finite; `NEVER` where all were.
+    """
 
     metrics: Metrics
     first_bad: Array
@@ -63,25 +79,65 @@ def run_updates(
     """`num_updates` updates in one loop, their metrics merged on the way.
 
     The number is traced, so that chunks of any length are one program; memory is that of one
-    update.
+    update. Where the steps of an update vary (`TrainState.steps`), each seed goes on until it has
+    done `num_updates * steps_per_update` more steps than were planned before, and then waits for
+    the others: its train state stays as it is, so that a seed alone is the seed in a batch.
     """
     like = jax.eval_shape(update, carry)[1]
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
     num_seeds = jax.tree.leaves(like)[0].shape[0]
 
-    def body(i: Array, loop: tuple[Carry, ChunkReport]) -> tuple[Carry, ChunkReport]:
+    def body(loop: tuple[Carry, ChunkReport]) -> tuple[Carry, ChunkReport]:
         carry, report = loop
         carry, metrics = update(carry)
         losses = [mean.total for name, mean in metrics.items() if name.startswith("loss/")]
-        bad = ~jnp.isfinite(jnp.stack(losses))
-        first = (report.first_bad == NEVER) & bad.any(axis=0)
+        bad = ~jnp.isfinite(jnp.stack(losses)).all(axis=0) | ~_finite(carry.train.params)
+        first = (report.first_bad == NEVER) & bad
         return carry, ChunkReport(
             metrics=jax.tree.map(jnp.add, report.metrics, metrics),
-            first_bad=jnp.where(first, i, report.first_bad),
+            first_bad=jnp.where(first, carry.train.update, report.first_bad),
         )
 
     report = ChunkReport(zeros, jnp.full(num_seeds, NEVER, jnp.int32))
-    return jax.lax.fori_loop(0, num_updates, body, (carry, report))
+    if carry.train.steps is None:
+        return jax.lax.fori_loop(0, num_updates, lambda _, loop: body(loop), (carry, report))
+    return _run_steps(body, carry, report, num_updates)
+
+
+def _finite(params: PyTree) -> Array:
+    """Whether all parameters of a seed are finite, bool `[S]`; leaves are `[S, ...]`."""
+    leaves = jax.tree.leaves(params)
+    return jnp.stack([jnp.isfinite(x).all(axis=tuple(range(1, x.ndim))) for x in leaves]).all(0)
+
+
+def _run_steps(
+    body: Callable[[tuple[Carry, ChunkReport]], tuple[Carry, ChunkReport]],
+    carry: Carry,
+    report: ChunkReport,
+    num_updates: Array | int,
+) -> tuple[Carry, ChunkReport]:
+    """Loops `body` until every seed has done the steps of `num_updates` more planned updates."""
+
+    def marked(carry: Carry, idle: Array) -> Carry:
+        train = carry.train
+        return carry._replace(train=train.replace(steps=train.steps._replace(idle=idle)))
+
+    def waits(carry: Carry) -> Array:
+        return carry.train.steps.done >= carry.train.steps.planned
+
+    def step(loop: tuple[Carry, ChunkReport]) -> tuple[Carry, ChunkReport]:
+        old, report = loop
+        new, new_report = body((marked(old, waits(old)), report))
+        train, report = select_lanes(waits(old), (old.train, report), (new.train, new_report))
+        # The reward's state is one for all seeds; idle ones gave it no episode.
+        return new._replace(train=train), report
+
+    steps: StepCount = carry.train.steps
+    more = jnp.asarray(num_updates).astype(jnp.uint32) * steps.per_update
+    planned = steps._replace(planned=steps.planned + more)
+    carry = carry._replace(train=carry.train.replace(steps=planned))
+    carry, report = jax.lax.while_loop(lambda loop: ~waits(loop[0]).all(), step, (carry, report))
+    return marked(carry, jnp.zeros_like(steps.idle)), report
 
 
 def make_train(

@@ -15,6 +15,17 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import hypothesis
 import pytest
 
+
+def pytest_configure(config):
+    """Halves what the fast tests cost: most of it is compiling programs that run for a moment.
+
+    Slow tests, and with them those marked `exact`, keep the compiler's optimisations: they test
+    what users run.
+    """
+    if config.option.markexpr == "not slow":
+        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+
 # A first example compiles, which no deadline allows for; the same examples at every run.
 hypothesis.settings.register_profile("jaxrl", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("jaxrl")

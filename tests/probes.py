@@ -131,3 +131,40 @@ class Truncation(Probe):
 
     def is_terminated(self, state: Any, params: Any):
         return state.time < 0
+
+
+PROBES = (
+    ConstantReward,
+    ObservationReward,
+    DelayedReward,
+    ActionReward,
+    ActionObservationReward,
+    Truncation,
+)
+
+
+@struct.dataclass
+class WhichProbe(base.EnvParams):
+    """`kind`: an index of `PROBES`."""
+
+    max_steps_in_episode: int = 10
+    kind: int = 0
+
+
+class AnyProbe(Probe):
+    """All the probes in one program, so that an algorithm is compiled once for them."""
+
+    def __init__(self, continuous: bool = False):
+        super().__init__(continuous)
+        self.probes = [probe(continuous) for probe in PROBES]
+
+    @property
+    def default_params(self):
+        return WhichProbe()
+
+    def reset_env(self, key, params):
+        return jax.lax.switch(params.kind, [p.reset_env for p in self.probes], key, params)
+
+    def step_env(self, key, state, action, params):
+        branches = [p.step_env for p in self.probes]
+        return jax.lax.switch(params.kind, branches, key, state, action, params)

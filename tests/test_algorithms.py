@@ -12,20 +12,34 @@ from jaxrl import rewards
 from jaxrl.algorithms import ALGORITHMS
 from jaxrl.update import initial_carry, make_train, make_update, run_updates
 
-SMALL = {"ppo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2)}
+SMALL = {
+    "ppo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2),
+    "a2c": dict(num_envs=8, num_steps=5, hidden_sizes=(16,)),
+    "trpo": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2),
+    "reinforce": dict(num_envs=8, hidden_sizes=(16,), max_episode_steps=40),
+    "grpo": dict(num_groups=2, num_generations=4, hidden_sizes=(16,), max_episode_steps=40),
+}
 """Sizes that compile quickly."""
 
-LEARNING = {"ppo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9)}
+LEARNING = {
+    "ppo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9),
+    "a2c": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9, optimizer="adam"),
+    "trpo": dict(learning_rate=5e-3, gamma=0.9, gae_lambda=0.9, cg_max_steps=5),
+    "reinforce": dict(
+        num_envs=64,
+        max_episode_steps=None,
+        baseline="value",
+        gamma=0.9,
+        learning_rate=1e-2,
+        critic_learning_rate=5e-3,
+    ),
+    "grpo": dict(num_groups=8, max_episode_steps=None, learning_rate=5e-3),
+}
 """Settings for the probes, whose values are worked out at γ = 0.9."""
 
-PROBES = [
-    probes.ConstantReward,
-    probes.ObservationReward,
-    probes.DelayedReward,
-    probes.ActionReward,
-    probes.ActionObservationReward,
-    probes.Truncation,
-]
+PLANNED = {"reinforce": 20, "grpo": 20}
+"""Steps of a CartPole episode: so many planned updates are about one, where it plays them whole."""
+
 STEPS = 25_000
 
 each_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
@@ -43,7 +57,8 @@ def on_cartpole(request, cartpole):
     source = rewards.environment()
     update = make_update(algorithm, source)
     start = jax.jit(lambda keys: initial_carry(algorithm, source, keys, cartpole[1], 10))
-    many = jax.jit(lambda carry, n: run_updates(update, carry, n))
+    planned = PLANNED.get(request.param, 1)
+    many = jax.jit(lambda carry, n: run_updates(update, carry, n * planned))
     return algorithm, start, many
 
 
@@ -51,11 +66,20 @@ def keys(*seeds):
     return jnp.stack([jax.random.key(seed) for seed in seeds])
 
 
-def check_probe(name, probe, continuous):
-    env = probe(continuous=continuous)
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def on_probes(request):
+    """An algorithm, trained on every probe in one program; states `[probe]`."""
+    name = request.param
+    continuous = "discrete" not in ALGORITHMS[name].actions
+    env = probes.AnyProbe(continuous)
     algorithm = build(name, env, **LEARNING[name])
-    train = jax.jit(make_train(algorithm, STEPS, num_points=1))
-    state, _ = train(jax.random.key(0), env.default_params)
+    kinds = jnp.arange(len(probes.PROBES))
+    params = probes.WhichProbe(max_steps_in_episode=jnp.full_like(kinds, 10), kind=kinds)
+    train = jax.jit(jax.vmap(make_train(algorithm, STEPS, num_points=1), (None, 0)))
+    return algorithm, train(jax.random.key(0), params)[0], continuous
+
+
+def check_probe(algorithm, state, probe, continuous):
     for obs, value in probe.values if algorithm.value is not None else ():
         learned = float(algorithm.value(state, jnp.array([obs])))
         assert learned == pytest.approx(value, abs=0.1 * max(1.0, abs(value))), (obs, learned)
@@ -65,20 +89,25 @@ def check_probe(name, probe, continuous):
         assert good == (action > 0), (obs, chosen)
 
 
-@each_algorithm
-@pytest.mark.parametrize("probe", PROBES, ids=lambda p: p.__name__)
-def test_solves_probe(name, probe):
-    kinds = ALGORITHMS[name].actions
-    check_probe(name, probe, continuous="discrete" not in kinds)
+@pytest.mark.parametrize("probe", probes.PROBES, ids=lambda p: p.__name__)
+def test_solves_probe(on_probes, probe):
+    algorithm, states, continuous = on_probes
+    state = jax.tree.map(lambda x: x[probes.PROBES.index(probe)], states)
+    check_probe(algorithm, state, probe, continuous)
 
 
 @each_algorithm
-@pytest.mark.parametrize("probe", [probes.ActionObservationReward], ids=lambda p: p.__name__)
-def test_solves_probe_with_continuous_actions(name, probe):
-    if "continuous" in ALGORITHMS[name].actions:
-        check_probe(name, probe, continuous=True)
+def test_solves_probe_with_continuous_actions(name):
+    if "continuous" not in ALGORITHMS[name].actions:
+        pytest.skip("takes discrete actions alone")
+    env = probes.ActionObservationReward(continuous=True)
+    algorithm = build(name, env, **LEARNING[name])
+    train = jax.jit(make_train(algorithm, STEPS, num_points=1))
+    state = train(jax.random.key(0), env.default_params)[0]
+    check_probe(algorithm, state, probes.ActionObservationReward, continuous=True)
 
 
+@pytest.mark.exact
 def test_seed_alone_is_seed_in_batch(on_cartpole):
     _, start, many = on_cartpole
     batch = many(start(keys(3, 1, 4, 2)), 5)[0].train
@@ -118,11 +147,13 @@ def test_metrics_do_not_grow_with_the_run(on_cartpole):
     assert jax.tree.map(lambda x: x.shape, short) == jax.tree.map(lambda x: x.shape, long)
 
 
+@pytest.mark.exact
 def test_updates_in_two_calls_are_updates_in_one(on_cartpole):
     _, start, many = on_cartpole
     once = many(start(keys(0, 1)), 4)[0]
     twice = many(many(start(keys(0, 1)), 1)[0], 3)[0]
     jax.tree.map(np.testing.assert_array_equal, _bits(once), _bits(twice))
+    assert (once.train.update > 1).all()
 
 
 def test_acts_on_any_leading_shape(on_cartpole):

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rlax
 
 from jaxrl import distributions
 from jaxrl.distributions import Categorical, DiagonalGaussian, TanhGaussian
@@ -60,6 +61,27 @@ def test_works_inside_jit_and_vmap(dist):
     np.testing.assert_allclose(dist.kl_divergence(dist), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dist", ALL)
+def test_fisher_product_is_the_hessian_of_the_divergence(dist):
+    """By autodiff, over logits for the categorical, whose log-probabilities are not free."""
+
+    def divergence(other):
+        if isinstance(other, Categorical):
+            other = Categorical.from_logits(other.log_probs)
+        return dist.kl_divergence(other).sum()
+
+    rng = np.random.default_rng(0)
+    tangent = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), x.dtype), dist)
+    if not isinstance(dist, Categorical):
+        tangent = tangent._replace(low=jnp.zeros(2), high=jnp.zeros(2))
+    _, expected = jax.jit(lambda d, t: jax.jvp(jax.grad(divergence), (d,), (t,)))(dist, tangent)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        dist.fisher_product(tangent),
+        expected,
+    )
+
+
 class TestCategorical:
     dist = Categorical.from_logits(LOGITS)
     other = Categorical.from_logits(-LOGITS)
@@ -76,6 +98,22 @@ class TestCategorical:
         np.testing.assert_allclose(
             self.dist.kl_divergence(self.other),
             self.theirs.kl_divergence(distrax.Categorical(logits=-LOGITS)),
+            rtol=1e-5,
+        )
+
+    def test_is_rlax(self):
+        np.testing.assert_allclose(
+            self.dist.kl_divergence(self.other),
+            rlax.categorical_kl_divergence(LOGITS, -LOGITS),
+            rtol=1e-5,
+        )
+        np.testing.assert_allclose(
+            -self.dist.entropy().mean(), rlax.entropy_loss(LOGITS, jnp.ones(2)), rtol=1e-5
+        )
+        actions = jnp.array([1, 2])
+        np.testing.assert_allclose(
+            jnp.exp(self.dist.log_prob(actions) - self.other.log_prob(actions)),
+            rlax.categorical_importance_sampling_ratios(LOGITS, -LOGITS, actions),
             rtol=1e-5,
         )
 

@@ -164,3 +164,16 @@ def test_params_are_those_given():
     check_env(env, jaxrl_envs.EnvParams(max_steps_in_episode=1))
     with pytest.raises(EnvironmentContractError, match=r"says \(10,\)"):
         check_env(env)  # the default
+
+
+class Unsampled:
+    """A space whose `sample` fails, as that of a box with bounds of two shapes does."""
+
+    def sample(self, key):
+        raise ValueError("no dimensions to stack")
+
+
+def test_a_space_that_cannot_be_sampled_is_named():
+    env = broken(action_space=lambda self, params=None: Unsampled())
+    with pytest.raises(EnvironmentContractError, match="action_space's sample fails"):
+        check_env(env)

@@ -85,7 +85,10 @@ def test_no_time_limit_needs_max_steps(small_ppo):
     class Endless(probes.Probe):
         @property
         def default_params(self):
-            return object()
+            return {}
+
+        def is_truncated(self, state, params):
+            return jnp.bool_(False)
 
     algorithm = small_ppo._replace(env=Endless())
     with pytest.raises(ConfigError, match="max_steps"):

@@ -59,6 +59,75 @@ def test_at_the_old_policy_the_surrogate_is_the_policy_gradient():
     np.testing.assert_allclose(surrogate, plain, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected", "slope"),
+    [
+        (9.0, -2.0, -6.0, 0.0),  # a bad action, now taken nine times as often: no more than c A
+        (2.0, -2.0, -4.0, -4.0),  # not that far: PPO's own
+        (9.0, 2.0, 2.4, 0.0),  # good actions know no floor
+    ],
+)
+def test_dual_clip_by_hand(ratio, advantage, expected, slope):
+    def objective(log_ratio):
+        return objectives.dual_clipped_surrogate(log_ratio, jnp.array([advantage]), EPS, 3.0)[0]
+
+    value, grad = jax.value_and_grad(objective)(jnp.log(jnp.array([ratio])))
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(grad[0], slope, rtol=1e-6)
+
+
+def test_penalty_is_the_divergence_and_so_is_its_gradient():
+    """Averaged over π_old by enumeration, with no advantage: -kl_coef · KL(π_old‖π_θ)."""
+    old, new = jax.nn.log_softmax(rows(6, count=2, size=5))
+
+    def sampled(logits):
+        log_ratio = jax.nn.log_softmax(logits) - old
+        each = objectives.kl_penalized_surrogate(log_ratio, jnp.zeros(5), 0.5)
+        return (jnp.exp(old) * each).sum()
+
+    def exact(logits):
+        return -0.5 * (jnp.exp(old) * (old - jax.nn.log_softmax(logits))).sum()
+
+    ours, theirs = jax.value_and_grad(sampled)(new), jax.value_and_grad(exact)(new)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs)
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_value_loss_and_its_gradient_are_rlax_td_learning(stop):
+    """Semi-gradient and residual gradient of the one-step TD error, terminations included."""
+    value, next_value, reward = rows(7)
+    discount = 0.9 * (rows(8, count=1)[0] > -0.5)
+
+    def ours(v, v_next):
+        return objectives.squared_value_loss(v, reward + discount * v_next, stop)
+
+    def theirs(v, v_next):
+        errors = jax.vmap(rlax.td_learning, (0, 0, 0, 0, None))(v, reward, discount, v_next, stop)
+        return 0.5 * jnp.square(errors).mean()
+
+    got = jax.value_and_grad(ours, (0, 1))(value, next_value)
+    expected = jax.value_and_grad(theirs, (0, 1))(value, next_value)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, expected)
+    assert bool((got[1][1] == 0).all()) == stop
+
+
+def test_policy_gradient_is_rlax():
+    logits = jax.random.normal(jax.random.key(9), (64, 4))
+    _, advantage, _ = rows(10)
+    actions = jnp.arange(64) % 4
+
+    def ours(logits):
+        log_prob = jax.nn.log_softmax(logits)[jnp.arange(64), actions]
+        return -objectives.policy_gradient(log_prob, advantage).mean()
+
+    def theirs(logits):
+        return rlax.policy_gradient_loss(logits, actions, advantage, jnp.ones(64))
+
+    np.testing.assert_allclose(
+        jax.grad(ours)(logits), jax.grad(theirs)(logits), rtol=1e-5, atol=1e-7
+    )
+
+
 def test_policy_gradient_leaves_the_advantage_alone():
     log_prob, advantage, _ = rows(2)
     by_log_prob, by_advantage = jax.grad(
@@ -176,6 +245,11 @@ class TestSchedule:
     def test_never_goes_back(self, decay):
         values = objectives.schedule(decay, 1.0, 0.1, jnp.linspace(0, 1, 101), 0.7)
         assert (jnp.diff(values) <= 1e-7).all()
+
+    def test_is_held_before_it_begins(self):
+        """From 1 to 0 between a fifth and three fifths of the run."""
+        at = objectives.schedule("linear", 1.0, 0.0, jnp.array([0.0, 0.2, 0.4, 0.6, 1]), 0.6, 0.2)
+        np.testing.assert_allclose(at, [1, 1, 0.5, 0, 0], atol=1e-6)
 
     def test_without_an_end_it_stays(self):
         assert objectives.schedule("linear", 0.3, None, 0.9) == jnp.float32(0.3)

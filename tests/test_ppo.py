@@ -23,6 +23,7 @@ def collected(small_ppo, cartpole):
     return parts, state, trajectory, module.make_batch(parts, state, trajectory)
 
 
+@pytest.mark.exact
 def test_ratio_is_one_on_the_first_minibatch(collected):
     parts, state, _, batch = collected
     policy = parts.network.policy(state.params, batch.obs)
@@ -222,6 +223,9 @@ def test_unknown_names_are_refused_with_the_nearest(cartpole):
 def test_an_action_space_it_cannot_take_is_refused(cartpole):
     class Tuple:
         shape = None
+
+        def sample(self, key):
+            return jnp.int32(0)
 
     env = type("Odd", (type(cartpole[0]),), {"action_space": lambda self, params=None: Tuple()})()
     with pytest.raises(SpaceError, match="Discrete action space or a Box"):

@@ -13,14 +13,14 @@ each_preset = pytest.mark.parametrize("pair", PRESETS, ids=":".join)
 
 @each_preset
 def test_builds_and_says_what_it_reached(pair):
-    algorithm, env_name = pair
+    algorithm, env_name, *variant = pair
     known = PRESETS[pair]
     env, _ = make(env_name)
     assert algorithm in ALGORITHMS
     built = algorithm_entry(algorithm).build(env, known.config)
     assert known.total_steps >= built.steps_per_update
     assert known.reached, "measure it with benchmarks/presets.py"
-    assert preset(algorithm, f"gymnax:{env_name}") is known
+    assert preset(algorithm, f"gymnax:{env_name}", *variant) is known
 
 
 def test_target_is_a_number_of_seeds_or_their_mean():

@@ -112,6 +112,71 @@ def test_n_step_returns_are_the_loop(seed, n):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+def rlax_vtrace(log_ratio, reward, value, next_value, terminated, **settings):
+    """rlax on a piece that no time limit cuts: it takes V(next_obs_t) for V(obs_{t+1})."""
+    discount = GAMMA * (1.0 - terminated)
+    return rlax.vtrace_td_error_and_advantage(
+        value, next_value, reward, discount, jnp.exp(log_ratio), **settings
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_vtrace_is_rlax(seed):
+    """Pieces between truncations are rlax's alone; ours must put them together itself."""
+    reward, value, next_value, terminated, truncated = episodes(seed)
+    log_ratio = np.random.default_rng(seed + 100).normal(size=len(reward)).astype(np.float32)
+    # Where the value function is consistent, V(next_obs_t) = V(obs_{t+1}) within an episode.
+    ended = terminated | truncated
+    next_value = np.where(ended, next_value, np.append(value[1:], next_value[-1]))
+    rows = [log_ratio, reward, value, next_value, terminated]
+    ours = returns.vtrace(
+        *map(jnp.asarray, [*rows, truncated]), gamma=GAMMA, lambda_=LAMBDA, rho_bar=1.5
+    )
+    settings = dict(lambda_=LAMBDA, clip_rho_threshold=1.5, clip_pg_rho_threshold=1.5)
+    pieces = np.flatnonzero(truncated[:-1]) + 1
+    theirs = [
+        rlax_vtrace(*map(jnp.asarray, piece), **settings)
+        for piece in zip(*(np.split(x, pieces) for x in rows), strict=True)
+    ]
+    errors = np.concatenate([piece.errors for piece in theirs])
+    advantage = np.concatenate([piece.pg_advantage for piece in theirs])
+    np.testing.assert_allclose(ours.target - value, errors, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(ours.advantage, advantage, rtol=1e-5, atol=2e-6)
+
+
+def test_vtrace_on_policy_is_gae():
+    """With ratios of 1 the targets are λ-returns; with λ = 1 the advantages are GAE's too."""
+    reward, value, next_value, terminated, truncated = map(jnp.asarray, episodes(11))
+    consistent = jnp.where(
+        terminated | truncated, next_value, jnp.append(value[1:], next_value[-1])
+    )
+    steps = (reward, value, consistent, terminated, truncated)
+    for lam in (LAMBDA, 1.0):
+        ours = returns.vtrace(jnp.zeros_like(reward), *steps, gamma=GAMMA, lambda_=lam)
+        gae = returns.gae(*steps, gamma=GAMMA, gae_lambda=lam)
+        np.testing.assert_allclose(ours.target - value, gae, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours.advantage, gae, rtol=1e-5, atol=1e-6)
+
+
+def test_vtrace_traces_are_cut_by_their_own_threshold():
+    """By hand, γ = 1: ratios of 3 count as c̄ = 0.5 in the trace and as ρ̄ = 2 in the errors."""
+    never = jnp.zeros(2, bool)
+    ours = returns.vtrace(
+        jnp.log(jnp.full(2, 3.0)),
+        jnp.array([1.0, 1.0]),
+        jnp.array([0.0, 4.0]),
+        jnp.array([4.0, 6.0]),
+        never,
+        never,
+        gamma=1.0,
+        rho_bar=2.0,
+        c_bar=0.5,
+    )
+    # δ = 2 (1 + 4 - 0), 2 (1 + 6 - 4); the second flows back at a half.
+    np.testing.assert_allclose(ours.target, [0 + 10 + 0.5 * 6, 4 + 6], rtol=1e-6)
+    np.testing.assert_allclose(ours.advantage, [2 * (1 + 10 - 0), 2 * (1 + 6 - 4)], rtol=1e-6)
+
+
 def test_n_step_returns_are_rlax_without_ends():
     reward, _, next_value, _, _ = map(jnp.asarray, episodes(5, length=9))
     never = jnp.zeros(9, bool)

@@ -13,9 +13,17 @@ import pytest
 
 import jaxrl
 from jaxrl.algorithms.ppo import PPOConfig, ppo
-from jaxrl.errors import ConfigError, DivergedError, RunFolderError, UnknownNameError
+from jaxrl.errors import (
+    ConfigError,
+    DivergedError,
+    EnvironmentContractError,
+    RunFolderError,
+    UnknownNameError,
+)
+from jaxrl.evaluation import evaluation_key
 from jaxrl.run.folder import read_run
 from jaxrl.training import peak_memory_bytes, sweep, train
+from jaxrl_envs import EnvParams
 
 STEPS = 20 * 64  # twenty updates of small_ppo
 QUICK = dict(total_steps=STEPS, eval_episodes=4, log_every=64 * 5, eval_every=64 * 10)
@@ -64,13 +72,16 @@ def test_what_a_run_returns(whole):
     assert len(names) == 1  # a key never appears or disappears
 
 
+@pytest.mark.exact
 def test_resumed_run_is_the_whole_run_bit_for_bit(small_ppo, whole, tmp_path):
     """20 updates = 10 + save + load + 10."""
     folder = tmp_path / "run"
     with pytest.raises(KeyError):
         train(small_ppo, seeds=2, out=folder, callbacks=[StopAt(10, KeyError("cut"))], **QUICK)
     assert (folder / "checkpoints" / "10").is_dir() and not (folder / "result.json").exists()
+    before = read_run(folder).history[-1].timing["time/train_seconds"]
     resumed = train(small_ppo, seeds=2, resume=folder, **QUICK)
+    assert resumed.train_seconds > before  # the first leg counts
     for a, b in zip(bits(whole.state), bits(resumed.state), strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(whole.final.returns, resumed.final.returns)
@@ -146,6 +157,18 @@ def test_a_callback_stops_the_run(small_ppo):
     stop = StopAt(6)
     result = train(small_ppo, seeds=1, callbacks=[stop], **QUICK)
     assert result.stopped_early and result.history[-1].update == 6 and stop.result is result
+    # The outcome is that of the parameters as they are, not of the last evaluation before.
+    now = jaxrl.evaluate(small_ppo, result.state, num_episodes=4)
+    np.testing.assert_array_equal(result.final.returns, now.returns)
+
+
+def test_evaluation_and_training_of_one_seed_draw_from_different_streams():
+    """Neither the keys themselves, nor what is split off them, which may share a beginning."""
+    mine, theirs = jax.random.key(0), evaluation_key(0)
+    for number in (1, 2, 3):
+        a, b = (set(map(tuple, bits(jax.random.split(k, number))[0])) for k in (mine, theirs))
+        assert not a & b
+    assert not np.array_equal(bits(mine)[0], bits(theirs)[0])
 
 
 def test_threshold_is_noted_and_stops(small_ppo):
@@ -184,6 +207,7 @@ def test_a_nan_stops_the_run_and_leaves_the_last_finite_checkpoint(cartpole, tmp
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.params))
 
 
+@pytest.mark.exact
 def test_sweep_lanes_are_the_runs_they_stand_for(cartpole, tmp_path):
     env, params = cartpole
     base = PPOConfig(num_envs=4, num_steps=16, hidden_sizes=(16,))
@@ -213,6 +237,10 @@ def test_make_train_is_train(small_ppo, cartpole, whole):
         (dict(total_steps=0), "total_steps=0"),
         (dict(seeds=0), "no seeds"),
         (dict(seeds=[1, 1]), "repeats"),
+        (dict(seeds=[0, 2**32]), "4294967296"),
+        (dict(seeds=[-1]), "-1"),
+        (dict(seeds=2.0), "whole number"),
+        (dict(max_episode_steps=0), "max_episode_steps=0"),
         (dict(eval_episodes=-1), "eval_episodes"),
         (dict(stop_at_threshold=True), "threshold"),
         (dict(threshold=1.0, eval_episodes=0), "evaluations"),
@@ -222,6 +250,15 @@ def test_make_train_is_train(small_ppo, cartpole, whole):
 def test_bad_settings_are_refused_before_compiling(small_ppo, settings, words):
     with pytest.raises(ConfigError, match=words):
         train(small_ppo, **({"total_steps": 64} | settings))
+
+
+def test_what_is_no_algorithm_or_has_others_parameters_is_refused(small_ppo, cartpole):
+    with pytest.raises(ConfigError, match=r"jaxrl\.ppo\(env\)"):
+        train(cartpole[0], total_steps=64)
+    with pytest.raises(EnvironmentContractError, match="EnvParams"):
+        train(small_ppo, EnvParams(), total_steps=64)
+    with pytest.raises(EnvironmentContractError, match=r"env, params = make"):
+        ppo(cartpole)
 
 
 def test_bad_grids_are_refused(cartpole):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxrl.algorithms import ppo
+from jaxrl.algorithms import actor_critic, grpo, ppo, reinforce, trpo
 from jaxrl.errors import unknown_name
 from jaxrl.types import Algorithm
 
@@ -31,8 +31,32 @@ class AlgorithmEntry(NamedTuple):
 
 
 ALGORITHMS: dict[str, AlgorithmEntry] = {
+    "reinforce": AlgorithmEntry(
+        reinforce.reinforce,
+        reinforce.ReinforceConfig,
+        ("discrete", "continuous"),
+        "the policy gradient of whole episodes, with a baseline",
+    ),
+    "a2c": AlgorithmEntry(
+        actor_critic.a2c,
+        actor_critic.ActorCriticConfig,
+        ("discrete", "continuous"),
+        "actor-critic: one-step, A2C, or V-trace for actors that lag",
+    ),
+    "trpo": AlgorithmEntry(
+        trpo.trpo,
+        trpo.TRPOConfig,
+        ("discrete", "continuous"),
+        "natural gradient within a trust region, on-policy",
+    ),
     "ppo": AlgorithmEntry(
         ppo.ppo, ppo.PPOConfig, ("discrete", "continuous"), "clipped policy optimisation, on-policy"
+    ),
+    "grpo": AlgorithmEntry(
+        grpo.grpo,
+        grpo.GRPOConfig,
+        ("discrete", "continuous"),
+        "clipped like PPO, groups of whole episodes instead of a critic",
     ),
 }
 

@@ -6,7 +6,8 @@ and clips the objective wherever the new policy has left the old one by more tha
 
     L(θ) = E[ min(r A, clip(r, 1-ε, 1+ε) A) ],    r = π_θ(a|s) / π_old(a|s)
 
-Read on from top to bottom: config, collect, loss, learn, act. `PPOConfig.notes()` is the
+Read on from top to bottom: config, surrogates, builder, loss, learn. Collecting, acting and
+advantages are those of every on-policy actor-critic (`jaxrl.on_policy`). `PPOConfig.notes()` is the
 objective alone; the defaults add what practice has found to matter (Andrychowicz et al. 2021,
 Engstrom et al. 2020), each behind its own flag.
 """
@@ -14,32 +15,31 @@ Engstrom et al. 2020), each behind its own flag.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl import normalise, objectives, returns
-from jaxrl.config import as_arrays, number, static, validate
-from jaxrl.minibatch import as_rows, check_minibatches, minibatch_rows, take
-from jaxrl.networks import ActorCritic, actor_critic
-from jaxrl.optim import adam, descend
-from jaxrl.types import (
-    Algorithm,
-    Array,
-    EnvParams,
-    Key,
-    Mean,
-    Metrics,
-    PyTree,
-    Record,
-    TrainState,
-    Trajectory,
+from jaxrl import entropy, objectives, on_policy
+from jaxrl.config import number, static
+from jaxrl.errors import unknown_name
+from jaxrl.minibatch import check_minibatches, minibatch_rows, take
+from jaxrl.networks import ActorCritic
+from jaxrl.on_policy import (
+    Batch,
+    OnPolicyState,
+    assemble,
+    collect,
+    count_rewards,
+    finish,
+    make_batch,
+    network_and_envs,
 )
-from jaxrl.vector import ResetPolicy, VectorEnv, rollout, vectorize
+from jaxrl.optim import adam, descend
+from jaxrl.types import Algorithm, Array, EnvParams, Key, Mean, Metrics, PyTree, Trajectory
+from jaxrl.vector import ResetPolicy, VectorEnv
 
 Surrogate = Callable[[Array, Array, "PPOConfig"], Array]
 """`(log_ratio [N], advantage [N], config) -> objective [N]`, to be maximised."""
@@ -82,8 +82,22 @@ class PPOConfig:
     """The same at the last update; None keeps it constant."""
     ent_coef_decay: objectives.Decay = static("linear")
     """How ent_coef goes to its final value."""
+    ent_coef_hold_fraction: float = number(0.0, low=0, high=1)
+    """Share of the run during which ent_coef stays at its first value."""
     ent_coef_decay_fraction: float = number(1.0, low=0, high=1, open_low=True)
     """Share of the run after which ent_coef has reached its final value."""
+    entropy_target: float | None = number(None)
+    """Entropy in nats that ent_coef is moved to keep, in place of a schedule; None: no control."""
+    ent_coef_delta: float = number(1e-4, low=0, open_low=True)
+    """How far ent_coef moves per update, with entropy_target."""
+    entropy_estimator: entropy.Estimator = static("base")
+    """Entropy of a squashed Gaussian: base (before squashing) or sample; others are exact."""
+    surrogate: Literal["clipped", "dual_clipped", "kl_penalized"] = static("clipped")
+    """The objective: clipped, dual_clipped (a floor for bad actions) or kl_penalized."""
+    dual_clip: float = number(3.0, low=1, open_low=True)
+    """The floor of dual_clipped, in multiples of a negative advantage (Ye et al. 2020)."""
+    kl_coef: float = number(3.0, low=0)
+    """Weight of KL(old‖new) in kl_penalized (the best fixed one of the paper's Table 1)."""
     max_grad_norm: float | None = number(0.5, low=0, open_low=True)
     """Largest global norm of a gradient; None leaves gradients as they are."""
     adam_eps: float = number(1e-5, low=0, open_low=True)
@@ -130,153 +144,61 @@ class Parts(NamedTuple):
     config: PPOConfig  # for its sizes; its numbers are read from the train state
 
 
-class Extras(NamedTuple):
-    """What PPO keeps of each step: the action as sampled, and its log-probability, `[T, B]`."""
-
-    raw_action: Array
-    log_prob: Array
-
-
-class Batch(NamedTuple):
-    """The rows a gradient step sees, `[N, ...]`."""
-
-    obs: Array
-    raw_action: Array
-    log_prob: Array
-    value: Array
-    advantage: Array
-    target: Array
-
-
 def clipped(log_ratio: Array, advantage: Array, config: PPOConfig) -> Array:
     """PPO's own surrogate; see `objectives.clipped_surrogate`."""
     return objectives.clipped_surrogate(log_ratio, advantage, config.clip_eps)
 
 
-def ppo(env: Any, config: PPOConfig | None = None, *, surrogate: Surrogate = clipped) -> Algorithm:
+def dual_clipped(log_ratio: Array, advantage: Array, config: PPOConfig) -> Array:
+    """With a floor for bad actions; see `objectives.dual_clipped_surrogate`."""
+    return objectives.dual_clipped_surrogate(
+        log_ratio, advantage, config.clip_eps, config.dual_clip
+    )
+
+
+def kl_penalized(log_ratio: Array, advantage: Array, config: PPOConfig) -> Array:
+    """A penalty in place of the clip; see `objectives.kl_penalized_surrogate`."""
+    return objectives.kl_penalized_surrogate(log_ratio, advantage, config.kl_coef)
+
+
+SURROGATES: dict[str, Surrogate] = {
+    "clipped": clipped,
+    "dual_clipped": dual_clipped,
+    "kl_penalized": kl_penalized,
+}
+"""What `PPOConfig.surrogate` names."""
+
+
+def ppo(
+    env: Any, config: PPOConfig | None = None, *, surrogate: Surrogate | None = None
+) -> Algorithm:
     """Builds PPO for an environment.
 
     Args:
         env: an environment with a Discrete or a Box action space.
         config: settings; default `PPOConfig()`.
-        surrogate: the policy's objective, per sample.
+        surrogate: the policy's objective, per sample; default the one that the config names.
 
     Raises:
         ConfigError: a setting out of range, or a batch that the minibatches do not divide.
         SpaceError: an action or observation space that PPO cannot take.
+        UnknownNameError: a name in the config that no table has.
     """
     config = config or PPOConfig()
-    validate(config)
-    objectives.check_schedule(
-        "ent_coef", config.ent_coef_decay, config.ent_coef, config.ent_coef_final
-    )
+    network, venv = network_and_envs(env, config)
     check_minibatches(config.num_envs, config.num_steps, config.num_minibatches)
-    network = actor_critic(
-        env.observation_space(env.default_params),
-        env.action_space(env.default_params),
-        torso=config.torso,
-        hidden_sizes=config.hidden_sizes,
-        activation=config.activation,
-        shared_torso=config.shared_torso,
-        squash=config.squash,
-    )
-    venv = vectorize(env, config.num_envs, reset=config.reset, pool_size=config.pool_size)
+    if surrogate is None:
+        if config.surrogate not in SURROGATES:
+            raise unknown_name("surrogate", config.surrogate, SURROGATES)
+        surrogate = SURROGATES[config.surrogate]
     parts = Parts(network, venv, surrogate, config)
-    return Algorithm(
-        name="ppo",
-        env=env,
-        config=config,
-        init=partial(init, parts),
-        collect=partial(collect, parts),
-        learn=partial(learn, parts),
-        act=partial(act, parts),
-        value=partial(value, parts),
-        steps_per_update=config.num_envs * config.num_steps,
-    )
+    return assemble("ppo", env, parts, init=init, collect=collect, learn=learn)
 
 
-def init(parts: Parts, key: Key, env_params: EnvParams, total_updates: Any = 0) -> TrainState:
+def init(parts: Parts, key: Key, env_params: EnvParams, total_updates: Any = 0) -> OnPolicyState:
     """A fresh train state; `total_updates` is where the schedules end."""
-    key, key_params, key_env = jax.random.split(key, 3)
-    config = parts.config
-    params = parts.network.init(key_params)
-    vector = parts.venv.reset(key_env, env_params)
-    return TrainState(
-        params=params,
-        opt_state=adam(config.max_grad_norm, config.adam_eps).init(params),
-        vector=vector,
-        env_params=env_params,
-        obs_stats=normalise.init_stats(vector.obs.shape[1:]) if config.normalize_obs else None,
-        return_stats=(
-            normalise.init_return_stats(config.num_envs) if config.normalize_reward else None
-        ),
-        config=as_arrays(config),
-        key=key,
-        update=jnp.int32(0),
-        total_updates=jnp.int32(total_updates),
-    )
-
-
-def act(parts: Parts, state: Any, obs: Array, key: Key, *, greedy: bool = False) -> Array:
-    """The policy's action, or its mode if `greedy`, in the environment's range."""
-    policy = parts.network.policy(state.params, normalise.see(state.obs_stats, obs))
-    return policy.env_action(policy.mode() if greedy else policy.sample(key))
-
-
-def value(parts: Parts, state: Any, obs: Array) -> Array:
-    """The critic's value of observations of any leading shape."""
-    return parts.network.value(state.params, normalise.see(state.obs_stats, obs))
-
-
-def collect(
-    parts: Parts, state: TrainState, record: Record = "nothing"
-) -> tuple[TrainState, Trajectory]:
-    """Plays `num_steps` steps in all environments with the policy as it is."""
-
-    def noise(key: Key) -> Array:
-        return parts.network.noise(key, (parts.config.num_envs,))
-
-    def policy(obs: Array, noise: Array) -> tuple[Array, Extras]:
-        distribution = parts.network.policy(state.params, normalise.see(state.obs_stats, obs))
-        raw_action = distribution.sample_from(noise)
-        log_prob = distribution.log_prob(raw_action)
-        return distribution.env_action(raw_action), Extras(raw_action, log_prob)
-
-    key, key_rollout = jax.random.split(state.key)
-    vector, trajectory = rollout(
-        parts.venv,
-        state.env_params,
-        state.vector,
-        noise,
-        policy,
-        key_rollout,
-        parts.config.num_steps,
-        record,
-    )
-    return state.replace(key=key, vector=vector), trajectory
-
-
-def make_batch(parts: Parts, state: TrainState, trajectory: Trajectory) -> Batch:
-    """Advantages and targets of a trajectory `[T, B]`, as rows `[T * B]`.
-
-    Values are computed here, for all steps at once, and not while collecting: one large product
-    instead of `T` small ones. `next_obs` is from before any reset, so that a time limit
-    bootstraps from the state it cut off.
-    """
-    values = value(parts, state, trajectory.obs)
-    advantage = returns.gae(
-        normalise.scale_reward(trajectory.reward, state.return_stats),
-        values,
-        value(parts, state, trajectory.next_obs),
-        trajectory.terminated,
-        trajectory.truncated,
-        gamma=state.config.gamma,
-        gae_lambda=state.config.gae_lambda,
-    )
-    obs = normalise.see(state.obs_stats, trajectory.obs)
-    extras: Extras = trajectory.extras
-    batch = Batch(obs, extras.raw_action, extras.log_prob, values, advantage, advantage + values)
-    return as_rows(batch)
+    optimizer = adam(parts.config.max_grad_norm, parts.config.adam_eps)
+    return on_policy.init(parts, optimizer, key, env_params, total_updates)
 
 
 def loss_fn(params: PyTree, batch: Batch, parts: Parts, config: PPOConfig) -> tuple[Array, Metrics]:
@@ -307,29 +229,28 @@ def loss_fn(params: PyTree, batch: Batch, parts: Parts, config: PPOConfig) -> tu
         value_loss = objectives.clipped_value_loss(
             value, batch.value, batch.target, config.clip_eps_vf
         )
-    entropy = policy.entropy().mean()
-    loss = policy_loss + config.vf_coef * value_loss - config.ent_coef * entropy
+    bonus = entropy.of(policy, batch.entropy_noise).mean()
+    loss = policy_loss + config.vf_coef * value_loss - config.ent_coef * bonus
     return loss, {
         "loss/total": Mean.of(loss),
         "loss/policy": Mean.of(policy_loss),
         "loss/value": Mean.of(value_loss),
-        "policy/entropy": Mean.of(entropy),
+        "policy/entropy": Mean.of(bonus),
         "policy/approx_kl": Mean.of(objectives.approx_kl(log_ratio)),
         "policy/clip_fraction": Mean.of(objectives.clip_fraction(log_ratio, config.clip_eps)),
     }
 
 
-def learn(parts: Parts, state: TrainState, trajectory: Trajectory) -> tuple[TrainState, Metrics]:
+def learn(parts: Parts, state: OnPolicyState, trajectory: Trajectory) -> tuple[Any, Metrics]:
     """`update_epochs` passes of minibatch descent over one trajectory `[T, B]`."""
-    state = state.replace(
-        return_stats=normalise.update_return_stats(
-            state.return_stats, trajectory, state.config.gamma
-        )
-    )
+    state = count_rewards(state, trajectory)
     batch = make_batch(parts, state, trajectory)
-    now = at_progress(state.config, state.progress)
+    now = at_progress(state)
     optimizer = adam(now.max_grad_norm, now.adam_eps)
-    key, key_shuffle = jax.random.split(state.key)
+    key, key_shuffle, key_entropy = jax.random.split(state.key, 3)
+    batch = batch._replace(
+        entropy_noise=entropy.noise(parts.network, parts.config, key_entropy, batch.target.shape)
+    )
     minibatches = minibatch_rows(
         key_shuffle, batch.target.size, parts.config.num_minibatches, parts.config.update_epochs
     )
@@ -353,29 +274,23 @@ def learn(parts: Parts, state: TrainState, trajectory: Trajectory) -> tuple[Trai
         "schedule/learning_rate": Mean.of(now.learning_rate),
         "schedule/ent_coef": Mean.of(now.ent_coef),
     }
-    state = state.replace(
+    state = finish(
+        state.replace(key=key),
+        trajectory,
         params=params,
         opt_state=opt_state,
-        # Only now: within an update, acting and learning must see the same observations.
-        obs_stats=normalise.update_stats(state.obs_stats, trajectory.obs),
-        key=key,
-        update=state.update + 1,
+        entropy_now=metrics["policy/entropy"].value,
     )
     return state, metrics | state.vector.episodes
 
 
-def at_progress(config: PPOConfig, progress: Array) -> PPOConfig:
-    """The config with its schedules evaluated at `progress` in [0, 1]."""
+def at_progress(state: OnPolicyState) -> PPOConfig:
+    """The config with its schedules evaluated at the state's update."""
+    config, progress = state.config, state.progress
     return config.replace(
         learning_rate=objectives.schedule(
             "linear", config.learning_rate, config.learning_rate_final, progress
         ),
         clip_eps=objectives.schedule("linear", config.clip_eps, config.clip_eps_final, progress),
-        ent_coef=objectives.schedule(
-            config.ent_coef_decay,
-            config.ent_coef,
-            config.ent_coef_final,
-            progress,
-            config.ent_coef_decay_fraction,
-        ),
+        ent_coef=entropy.coefficient(state),
     )

@@ -26,8 +26,14 @@ def main(argv: Sequence[str]) -> None:
     presets = Table(title="presets")
     for column in ("algorithm", "environment", "steps", "target", "reached"):
         presets.add_column(column)
-    for (algorithm, env), known in PRESETS.items():
-        presets.add_row(algorithm, env, f"{known.total_steps:,}", known.target, known.reached)
+    for (algorithm, env, *variant), known in PRESETS.items():
+        presets.add_row(
+            " ".join([algorithm, *variant]),
+            env,
+            f"{known.total_steps:,}",
+            known.target,
+            known.reached,
+        )
     console = Console()
     console.print(table)
     console.print(presets)

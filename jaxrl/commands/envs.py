@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
             table.add_row(name, "gymnax", "downloads its data when it is made", *"––––")
             continue
         env, params = make(name)
-        presets = [algorithm for algorithm, on in PRESETS if on == name]
+        presets = [algorithm for algorithm, *rest in PRESETS if rest == [name]]
         table.add_row(
             name,
             type(env).__module__.split(".")[0],

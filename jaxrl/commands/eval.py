@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 
 from jaxrl.adapters.gymnasium import PREFIX, evaluate_on_host
@@ -15,8 +14,10 @@ from jaxrl.commands.options import enable_compilation_cache
 from jaxrl.errors import ConfigError
 from jaxrl.evaluation import evaluate
 from jaxrl.records import EvalSummary
+from jaxrl.run.folder import by_setting, over_seeds
 from jaxrl.run.opening import open_run
-from jaxrl.stats import iqm, stratified_bootstrap_ci
+from jaxrl.run.plots import BAND_FROM
+from jaxrl.stats import iqm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +65,28 @@ def _report(options: EvalOptions, config: dict[str, Any], summary: EvalSummary) 
     kind = "sampled" if options.stochastic else "greedy"
     where = options.env or config["env"]
     print(f"{config['algorithm']} on {where}, {options.episodes} {kind} episodes a seed")
-    for seed, returns, lengths in zip(
-        config["seeds"], summary.returns, summary.lengths, strict=True
+    labels = config["labels"] or [{} for _ in config["seeds"]]
+    for seed, label, returns, lengths in zip(
+        config["seeds"], labels, summary.returns, summary.lengths, strict=True
     ):
         print(
-            f"  seed {seed}: return {returns.mean():.1f} ± {returns.std():.1f} over episodes "
-            f"({returns.min():.1f} to {returns.max():.1f}), {lengths.mean():.1f} steps"
+            f"  {_named(label)}seed {seed}: return {returns.mean():.1f} ± {returns.std():.1f} over "
+            f"episodes ({returns.min():.1f} to {returns.max():.1f}), {lengths.mean():.1f} steps"
         )
-    scores = summary.per_seed
-    if scores.size > 1:
-        low, high = stratified_bootstrap_ci(scores, rng=np.random.default_rng(0))
-        print(f"  IQM over seeds {iqm(scores):.1f}, 95 % interval [{low:.1f}, {high:.1f}]")
+    for label, scores in by_setting(summary.per_seed, config["labels"]):
+        if scores.size >= BAND_FROM:
+            low, high = over_seeds(scores)["ci95"]
+            print(
+                f"  {_named(label)}IQM over {scores.size} seeds {iqm(scores):.1f}, "
+                f"95 % interval [{low:.1f}, {high:.1f}]"
+            )
+        elif scores.size > 1:
+            print(f"  {_named(label)}IQM over {scores.size} seeds {iqm(scores):.1f}")
     cut = int((~summary.finished).sum())
     if cut:
         print(f"  {cut} episodes were cut off unfinished; they count with the return they had")
+
+
+def _named(label: dict[str, Any]) -> str:
+    """The settings of a sweep's lane in front of what is said of it."""
+    return "".join(f"{name}={value}, " for name, value in label.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +23,9 @@ def parse_steps(text: str) -> int:
     Raises:
         ConfigError: anything else.
     """
-    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)([kmg]?)", text.strip().lower().replace("_", ""))
-    if match is None or match[1].count(".") > 1:
+    number = r"([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?)([kmg]?)"
+    match = re.fullmatch(number, text.strip().lower().replace("_", ""))
+    if match is None:
         raise ConfigError(f"{text!r} is not a number of steps: type 4096, 500k, 1.5M or 2e5.")
     return round(float(match[1]) * _SUFFIX[match[2]])
 
@@ -47,8 +48,8 @@ class TrainOptions:
 
     total_steps: Steps = None
     """Environment steps per seed, e.g. 500k; default the preset's."""
-    seeds: int = 1
-    """How many seeds, 0 and on, all in one program."""
+    seeds: int | None = None
+    """How many seeds, 0 and on, all in one program; default 1."""
     seed_list: tuple[int, ...] = ()
     """Which seeds, instead of how many."""
     out: Path | None = None
@@ -82,8 +83,14 @@ class TrainOptions:
 
     @property
     def which_seeds(self) -> int | tuple[int, ...]:
-        """What `train` takes for `seeds`."""
-        return self.seed_list or self.seeds
+        """What `train` takes for `seeds`.
+
+        Raises:
+            ConfigError: both ways of saying it.
+        """
+        if self.seeds is not None and self.seed_list:
+            raise ConfigError("--seeds and --seed-list both say which seeds: give one of them.")
+        return self.seed_list or (1 if self.seeds is None else self.seeds)
 
 
 def parse(command: str, argv: Sequence[str], options: Any, config: Any) -> tuple[Any, Any]:
@@ -129,9 +136,11 @@ def split_target(command: str, argv: Sequence[str]) -> tuple[str, str, list[str]
     return names[0], names[1], rest
 
 
-def make_env(name: str, settings: Sequence[str]) -> tuple[Any, Any]:
-    """The environment of that name with `NAME=VALUE` settings applied to its parameters."""
-    values: dict[str, Any] = {}
+def make_env(
+    name: str, settings: Sequence[str], earlier: Mapping[str, Any] | None = None
+) -> tuple[Any, Any]:
+    """The environment of that name with `NAME=VALUE` settings, on top of an earlier run's."""
+    values: dict[str, Any] = dict(earlier or {})
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:

@@ -24,9 +24,10 @@ from jaxrl.commands.train import training_settings
 from jaxrl.errors import ConfigError
 from jaxrl.presets import preset
 from jaxrl.records import TrainResult
-from jaxrl.run.folder import default_run_path
+from jaxrl.run.folder import by_setting, default_run_path, over_seeds
+from jaxrl.run.plots import BAND_FROM
 from jaxrl.run.progress import Progress
-from jaxrl.stats import iqm, stratified_bootstrap_ci
+from jaxrl.stats import iqm
 from jaxrl.training import sweep
 
 USAGE = """usage: jaxrl sweep ALGO ENV --grid learning_rate=1e-4,3e-4 ent_coef=0,0.01 [--seeds 4] …
@@ -59,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     if options.resume or options.config:
         raise ConfigError("a sweep takes neither --resume nor --config: give the flags themselves.")
     env, env_params = make_env(env_name, options.env_params)
-    grid = parse_grid(options.grid)
+    grid = parse_grid(options.grid, config)
     enable_compilation_cache()
     out = options.out or default_run_path(env_name, algorithm_name, "runs/sweeps")
     progress = Progress()
@@ -78,8 +79,8 @@ def main(argv: Sequence[str]) -> None:
     print(f"run folders: {out}")
 
 
-def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """`("a=1,2", "b=x")` as `{"a": [1, 2], "b": ["x"]}`.
+def parse_grid(texts: Sequence[str], config: Any) -> dict[str, list[Any]]:
+    """`("a=1,2", "b=x")` as `{"a": [1, 2], "b": ["x"]}`; `64x64` is `(64, 64)` for tuples.
 
     Raises:
         ConfigError: a text of another form.
@@ -87,9 +88,13 @@ def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
     grid: dict[str, list[Any]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
+        name = name.replace("-", "_")
         if not equals or not values:
             raise ConfigError(f"--grid {text!r}: type NAME=VALUE,VALUE, without blanks.")
-        grid[name.replace("-", "_")] = [parse_value(value) for value in values.split(",")]
+        if isinstance(getattr(config, name, None), tuple):
+            grid[name] = [tuple(map(parse_value, value.split("x"))) for value in values.split(",")]
+        else:
+            grid[name] = [parse_value(value) for value in values.split(",")]
     return grid
 
 
@@ -99,18 +104,16 @@ def table_of(results: Sequence[TrainResult], grid: dict[str, list[Any]]) -> Tabl
     for result in results:
         if result.final is None:
             continue
-        scores, labels = result.final.per_seed, result.info.labels
-        for label in {tuple(label.items()): label for label in labels}.values():
-            mine = scores[[other == label for other in labels]]
-            low, high = stratified_bootstrap_ci(mine, rng=np.random.default_rng(0))
-            rows.append((iqm(mine), low, high, mine.size, label))
+        for label, scores in by_setting(result.final.per_seed, result.info.labels):
+            low, high = over_seeds(scores)["ci95"] or (np.nan, np.nan)
+            rows.append((iqm(scores), low, high, scores.size, label))
     table = Table(title="final evaluation return")
     for name in grid:
         table.add_column(name)
     for column in ("IQM", "95 % interval", "seeds"):
         table.add_column(column, justify="right")
     for middle, low, high, seeds, label in sorted(rows, key=lambda row: -row[0]):
-        interval = f"[{low:.1f}, {high:.1f}]" if seeds > 1 else "–"
+        interval = f"[{low:.1f}, {high:.1f}]" if seeds >= BAND_FROM else "–"
         values = [str(label[name]) for name in grid]
         table.add_row(*values, f"{middle:.1f}", interval, str(seeds))
     return table

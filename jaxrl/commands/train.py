@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,8 @@ from jaxrl.commands.options import (
     split_target,
 )
 from jaxrl.environment import supports_render
-from jaxrl.errors import ConfigError, MissingExtraError
-from jaxrl.presets import preset
+from jaxrl.errors import ConfigError, MissingExtraError, RunFolderError
+from jaxrl.presets import Preset, preset
 from jaxrl.records import Callback, TrainResult
 from jaxrl.run.folder import (
     RunRecord,
@@ -30,6 +31,7 @@ from jaxrl.run.folder import (
     summarize_result,
 )
 from jaxrl.run.opening import config_from
+from jaxrl.run.plots import BAND_FROM
 from jaxrl.run.progress import Progress
 from jaxrl.run.video import rollout_frames, write_video
 from jaxrl.training import train
@@ -48,47 +50,61 @@ def main(argv: Sequence[str]) -> None:
         return
     algorithm_name, env_name, flags = split_target("train", argv)
     entry = algorithm_entry(algorithm_name)
-    known = preset(algorithm_name, env_name)
-    config = known.config if known else entry.config()
-    earlier = _earlier(flags)
-    if earlier is not None:
-        config = config_from(earlier.config["config"], config)
+    earlier = _earlier(flags, algorithm_name, env_name)
+    if earlier is None:
+        known = preset(algorithm_name, env_name)
+        defaults, env_settings = TrainOptions(), {}
+        config = known.config if known else entry.config()
+    else:
+        # What is typed beside --resume comes on top, and is compared with the folder by `train`.
+        known, defaults = None, _options_of(earlier)
+        env_settings = earlier.config["env_arguments"] | earlier.config["env_params"]
+        config = config_from(earlier.config["config"], entry.config())
     config = _from_file(flags, config)
-    options, config = parse(
-        f"jaxrl train {algorithm_name} {env_name}", flags, TrainOptions(), config
-    )
-    env, env_params = make_env(env_name, options.env_params or _env_params(earlier))
-    settings = training_settings(options, known, earlier)
+    options, config = parse(f"jaxrl train {algorithm_name} {env_name}", flags, defaults, config)
+    if earlier is not None and options.seeds is not None:
+        options = dataclasses.replace(options, seed_list=())
+    env, env_params = make_env(env_name, options.env_params, env_settings)
+    settings = training_settings(options, known)
     algorithm = entry.build(env, config)
 
     enable_compilation_cache()
     out = options.resume or options.out or default_run_path(env_name, algorithm_name)
-    progress = Progress()
-    with contextlib.closing(progress):
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_empty, out)
+        listeners = [Progress(), *sinks(options, out)]
+        for listener in listeners:
+            stack.callback(listener.close)
         result = train(
             algorithm,
             env_params,
-            seeds=tuple(earlier.config["seeds"]) if earlier else options.which_seeds,
-            callbacks=[progress, *sinks(options, out)],
-            **{"resume" if options.resume else "out": out},
+            seeds=options.which_seeds,
+            callbacks=listeners,
+            out=options.out if options.resume else out,
+            resume=options.resume,
             **settings,
         )
     report(result, out, gif=options.gif)
 
 
-def training_settings(
-    options: TrainOptions, known: Any, earlier: RunRecord | None = None
-) -> dict[str, Any]:
-    """The arguments of `train` that the flags, the preset and a resumed run decide.
+def training_settings(options: TrainOptions, known: Preset | None) -> dict[str, Any]:
+    """The arguments of `train` that the flags and the preset decide.
 
     Raises:
         ConfigError: nothing says how many steps to train.
     """
-    steps = options.total_steps or (known.total_steps if known else None)
-    threshold = options.threshold
+    steps, threshold = options.total_steps, options.threshold
+    if steps is None and known is not None:
+        steps = known.total_steps
     if threshold is None and known is not None and options.eval_episodes:
         threshold = known.threshold
-    settings: dict[str, Any] = dict(
+    if steps is None:
+        raise ConfigError(
+            "there is no preset for this pair, so nothing says how long to train: "
+            "type --total-steps 500k, or how many you want."
+        )
+    return dict(
+        total_steps=steps,
         log_every=options.log_every,
         eval_every=options.eval_every,
         eval_episodes=options.eval_episodes,
@@ -97,20 +113,6 @@ def training_settings(
         threshold=threshold,
         stop_at_threshold=options.stop_at_threshold,
     )
-    if earlier is not None:
-        steps = options.total_steps or earlier.config["total_steps"]
-        per_update = earlier.config["total_steps"] // earlier.config["settings"]["total_updates"]
-        for name in ("log_every", "eval_every", "checkpoint_every"):
-            if settings[name] is None:
-                settings[name] = earlier.config["settings"][name] * per_update
-        for name in ("threshold", "eval_greedy", "eval_episodes", "stop_at_threshold"):
-            settings[name] = earlier.config["settings"][name]
-    if steps is None:
-        raise ConfigError(
-            "there is no preset for this pair, so nothing says how long to train: "
-            "type --total-steps 500k, or how many you want."
-        )
-    return settings | {"total_steps": steps}
 
 
 def sinks(options: TrainOptions, out: Path) -> list[Callback]:
@@ -160,6 +162,12 @@ def outcome_line(summary: dict[str, Any]) -> str:
         episodes += f", {evaluation['unfinished_episodes']} of them cut off unfinished"
     if seeds == 1:
         return f"return {evaluation['iqm']:.1f} (one seed, no interval; {episodes})"
+    if seeds < BAND_FROM:
+        low, high = min(evaluation["per_seed"]), max(evaluation["per_seed"])
+        return (
+            f"return {evaluation['iqm']:.1f}, seeds from {low:.1f} to {high:.1f} "
+            f"(IQM over {seeds} seeds, too few for an interval; {episodes})"
+        )
     low, high = evaluation["ci95"]
     return (
         f"return {evaluation['iqm']:.1f}, 95 % interval [{low:.1f}, {high:.1f}] "
@@ -177,10 +185,43 @@ def _flag(flags: Sequence[str], name: str) -> str | None:
     return None
 
 
-def _earlier(flags: Sequence[str]) -> RunRecord | None:
-    """The run to go on with, whose settings are then the defaults."""
+def _earlier(flags: Sequence[str], algorithm: str, env: str) -> RunRecord | None:
+    """The run to go on with, whose settings are then the defaults.
+
+    Raises:
+        RunFolderError: it is not a run, or one of another algorithm or environment.
+    """
     folder = _flag(flags, "--resume")
-    return None if folder is None else read_run(folder)
+    if folder is None:
+        return None
+    record = read_run(folder)
+    there = (record.config["algorithm"], record.config["env"])
+    if there != (algorithm, env):
+        raise RunFolderError(
+            f"{folder} is a run of {' on '.join(there)}: type "
+            f"`jaxrl train {' '.join(there)} --resume {folder}`."
+        )
+    return record
+
+
+def _options_of(earlier: RunRecord) -> TrainOptions:
+    """The flags that an earlier run was started with, its intervals in steps."""
+    config, settings = earlier.config, earlier.config["settings"]
+    per_update = config["total_steps"] // settings["total_updates"]
+    every = ("log_every", "eval_every", "checkpoint_every")
+    same = ("eval_episodes", "eval_greedy", "threshold", "stop_at_threshold")
+    return TrainOptions(
+        total_steps=config["total_steps"],
+        seed_list=tuple(config["seeds"]),
+        **{name: settings[name] * per_update for name in every},
+        **{name: settings[name] for name in same},
+    )
+
+
+def _remove_empty(folder: Path) -> None:
+    """Removes a run folder that nothing was written to, because a setting was refused."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _from_file(flags: Sequence[str], config: Any) -> Any:
@@ -195,10 +236,9 @@ def _from_file(flags: Sequence[str], config: Any) -> Any:
         settings = from_plain(json.loads(path.read_text()))
     except json.JSONDecodeError as error:
         raise ConfigError(f"--config {file} is not JSON: {error}.") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(
+            f"--config {file} is a {type(settings).__name__}, needed are settings by name, such as "
+            '{"learning_rate": 1e-3}.'
+        )
     return config_from(settings.get("config", settings), config)
-
-
-def _env_params(earlier: RunRecord | None) -> tuple[str, ...]:
-    """The environment's parameters of the run to go on with, as flags have them."""
-    params = earlier.config["env_params"] if earlier else {}
-    return tuple(f"{name}={value}" for name, value in params.items())

@@ -18,6 +18,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ import jax
 import numpy as np
 
 from jaxrl.errors import MissingExtraError, RunFolderError
-from jaxrl.records import LogPoint, RunInfo, TrainResult
+from jaxrl.records import EvalSummary, LogPoint, RunInfo, TrainResult
 from jaxrl.run.checkpoint import Checkpointer, save_policy, write_json
 from jaxrl.run.machine import machine, versions
 from jaxrl.stats import iqm, stratified_bootstrap_ci
@@ -129,13 +130,14 @@ class RunFolder:
         """Writes the outcome, the policy, and the curve if matplotlib is there."""
         save_policy(self.path / "policy", result.state)
         write_json(self.path / "policy" / "config.json", describe_run(result.info))
-        write_json(self.path / "result.json", summarize_result(result))
         from jaxrl.run.plots import plot
 
         try:
             plot(result, path=self.path / "curve.png")
         except MissingExtraError as error:
             print(f"no curve.png: {error}")
+        # Last: with it the run has ended, and whoever was killed before it can still resume.
+        write_json(self.path / "result.json", summarize_result(result))
 
 
 def default_run_path(env: str, algorithm: str, root: str | Path = "runs") -> Path:
@@ -171,9 +173,11 @@ def describe_run(info: RunInfo) -> dict[str, Any]:
         "env": info.env_name,
         "algorithm": info.algorithm.name,
         "config": plain(info.algorithm.config),
+        "env_arguments": plain(info.env_arguments),
         "env_params": plain(info.env_params),
         "reward": info.reward_name,
         "total_steps": info.total_steps,
+        "labels": [plain(label) for label in info.labels],
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return {
@@ -181,35 +185,20 @@ def describe_run(info: RunInfo) -> dict[str, Any]:
         **asked,
         "seeds": list(info.seeds),
         "settings": plain(info.settings),
-        "labels": [plain(label) for label in info.labels],
         "config_hash": digest[:16],
     }
 
 
 def summarize_result(result: TrainResult) -> dict[str, Any]:
-    """`result.json`. The interval is over seeds, so a single seed has none."""
-    final, info = result.final, result.info
-    evaluation = None
-    if final is not None:
-        scores = final.per_seed
-        interval = None
-        if scores.size > 1:
-            interval = list(stratified_bootstrap_ci(scores, rng=np.random.default_rng(0)))
-        evaluation = {
-            "per_seed": [float(x) for x in scores],
-            "iqm": iqm(scores),
-            "ci95": interval,
-            "episodes": int(final.returns.shape[1]),
-            "unfinished_episodes": int((~final.finished).sum()),
-            "greedy": final.greedy,
-        }
+    """`result.json`. The lanes of a sweep are summarised setting by setting, in `sweep`."""
+    info = result.info
     return {
         "env": info.env_name,
         "algorithm": info.algorithm.name,
         "seeds": list(info.seeds),
         "total_steps": result.history[-1].step if result.history else 0,
         "stopped_early": result.stopped_early,
-        "eval_return": evaluation,
+        "eval_return": None if result.final is None else _summarize(result.final, info.labels),
         "steps_to_threshold": list(result.steps_to_threshold),
         "compile_seconds": result.compile_seconds,
         "train_seconds": result.train_seconds,
@@ -219,6 +208,43 @@ def summarize_result(result: TrainResult) -> dict[str, Any]:
         "versions": versions(),
         "config_hash": describe_run(info)["config_hash"],
     }
+
+
+def _summarize(final: EvalSummary, labels: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """An evaluation. Over lanes of different settings there is no mean: `sweep` has one each."""
+    scores = final.per_seed
+    settings = by_setting(scores, labels)
+    about = {
+        "per_seed": [float(x) for x in scores],
+        **(over_seeds(scores) if len(settings) == 1 else {"iqm": None, "ci95": None}),
+        "episodes": int(final.returns.shape[1]),
+        "unfinished_episodes": int((~final.finished).sum()),
+        "greedy": final.greedy,
+    }
+    if labels:
+        about["sweep"] = [
+            {"settings": plain(label), "per_seed": plain(mine), **over_seeds(mine)}
+            for label, mine in settings
+        ]
+    return about
+
+
+def by_setting(
+    scores: np.ndarray, labels: Sequence[dict[str, Any]]
+) -> list[tuple[dict[str, Any], np.ndarray]]:
+    """Scores `[S]` apart by the settings of a sweep's lanes: all in one where it was none."""
+    if not labels:
+        return [({}, scores)]
+    distinct = [label for i, label in enumerate(labels) if label not in labels[:i]]
+    return [(label, scores[[other == label for other in labels]]) for label in distinct]
+
+
+def over_seeds(scores: np.ndarray) -> dict[str, Any]:
+    """`iqm` and `ci95` of scores `[S]`; the interval is over seeds, so a single one has none."""
+    interval = None
+    if scores.size > 1:
+        interval = list(stratified_bootstrap_ci(scores, rng=np.random.default_rng(0)))
+    return {"iqm": iqm(scores), "ci95": interval}
 
 
 def read_run(path: str | Path) -> RunRecord:
@@ -246,7 +272,7 @@ def read_run(path: str | Path) -> RunRecord:
             f"{path} has format {config.get('format')}, this jaxrl reads {FORMAT}: use the "
             "version of jaxrl that wrote it (machine.json names it)."
         )
-    for part in ("config", "env_params"):
+    for part in ("config", "env_arguments", "env_params"):
         config[part] = from_plain(config[part])
     outcome = path / "result.json"
     result = json.loads(outcome.read_text()) if outcome.exists() else None
@@ -260,7 +286,7 @@ def check_same_config(record: RunRecord, info: RunInfo) -> None:
     for part in ("env", "algorithm", "reward", "total_steps", "seeds", "labels"):
         if now[part] != then[part]:
             differing.append(f"{part}: {then[part]} there, {now[part]} now")
-    for part in ("config", "env_params", "settings"):
+    for part in ("config", "env_arguments", "env_params", "settings"):
         for name in sorted({*now[part], *then[part]}):
             before, after = then[part].get(name), now[part].get(name)
             if before != after:

@@ -21,7 +21,7 @@ def scalars(point: LogPoint, seeds: tuple[int, ...]) -> dict[str, float]:
 
     A metric that had nothing to count (NaN) is left out.
     """
-    rows = dict(point.timing)
+    rows = {name: x for name, x in point.timing.items() if np.isfinite(x)}
     for name, values in point.metrics.items():
         if np.isfinite(values).any():
             rows[name] = float(np.nanmean(values))
@@ -61,6 +61,10 @@ class TensorBoard:
 
     def on_end(self, result: TrainResult) -> None:
         """Closes the files."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the files; to be called where a run ended by an exception."""
         self._writer.close()
 
 
@@ -78,6 +82,7 @@ class WandB:
         except ImportError as error:
             raise missing_extra("wandb", "wandb", "logging to Weights & Biases") from error
         self._wandb, self._project, self._settings = wandb, project, settings
+        self._run: Any = None
 
     def on_start(self, info: RunInfo) -> None:
         """Starts the run."""
@@ -96,4 +101,10 @@ class WandB:
     def on_end(self, result: TrainResult) -> None:
         """Writes the summary and closes the run."""
         self._run.summary.update(summarize_result(result))
-        self._run.finish()
+        self.close()
+
+    def close(self) -> None:
+        """Closes the run; to be called where it ended by an exception."""
+        if self._run is not None:
+            self._run.finish()
+            self._run = None

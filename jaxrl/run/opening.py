@@ -42,7 +42,8 @@ def open_run(path: str | Path) -> OpenedRun:
         UnknownNameError: an environment or algorithm that is not registered here.
     """
     record = read_run(path)
-    env, env_params = make(record.config["env"], **record.config["env_params"])
+    settings = record.config["env_arguments"] | record.config["env_params"]
+    env, env_params = make(record.config["env"], **settings)
     entry = algorithm_entry(record.config["algorithm"])
     config = config_from(record.config["config"], entry.config())
     algorithm = entry.build(env, config)

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from jaxrl.records import LogPoint, RunInfo, TrainResult
+from jaxrl.run.folder import by_setting
 from jaxrl.types import PyTree
 
 PLAIN_LINES = 20
@@ -28,12 +29,16 @@ class Progress:
         self._first: tuple[int, float] | None = None
 
     def on_start(self, info: RunInfo) -> None:
-        """Says what runs, and what compiling took."""
+        """Says what runs, and that it is being compiled."""
         self.info, self._first, self._printed = info, None, -1
         seeds = len(info.seeds)
+        what = f"{seeds} seed{'s' * (seeds > 1)}"
+        if info.labels:
+            settings = len(by_setting(np.zeros(seeds), info.labels))
+            what = f"{settings} settings × {seeds // settings} seeds"
         self.console.print(
-            f"{info.algorithm.name} on {info.env_name}: {seeds} seed{'s' * (seeds > 1)}, "
-            f"{info.total_steps:,} steps each (compiled in {info.compile_seconds:.1f} s)"
+            f"{info.algorithm.name} on {info.env_name}: {what}, {info.total_steps:,} steps each; "
+            "compiling …"
         )
         if self.console.is_terminal:
             self._live = Live(console=self.console, transient=True, auto_refresh=False)
@@ -43,6 +48,7 @@ class Progress:
         """Renews the line."""
         if self._first is None:
             self._first = (point.step, time.perf_counter())
+            self.console.print(f"compiled in {point.timing['time/compile_seconds']:.1f} s")
         if point.evaluation is not None:
             self._evaluated = float(point.evaluation.per_seed.mean())
         if self._live is not None:
@@ -75,8 +81,8 @@ class Progress:
                 f"{point.step:>11,} steps",
                 f"return {_number(np.nanmean(trained) if np.isfinite(trained).any() else np.nan)}",
                 f"eval {_number(self._evaluated)}",
-                f"{point.timing['time/steps_per_second']:>10,.0f} steps/s",
-                f"{self._seconds_left(point):4.0f} s left",
+                f"{_number(point.timing['time/steps_per_second'], '>10,.0f')} steps/s",
+                f"{_number(self._seconds_left(point), '4.0f')} s left",
             ]
         )
 
@@ -90,5 +96,5 @@ class Progress:
         return steps_left * (time.perf_counter() - when) / (point.step - step)
 
 
-def _number(x: Any) -> str:
-    return f"{x:8.1f}" if np.isfinite(x) else "       –"
+def _number(x: Any, form: str = "8.1f") -> str:
+    return format(x, form) if np.isfinite(x) else "–".rjust(len(format(0, form)))

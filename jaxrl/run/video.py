@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.environment import supports_render
+from jaxrl.environment import episode_limit, supports_render
 from jaxrl.errors import ConfigError, JaxrlError, check_range, missing_extra
-from jaxrl.evaluation import evaluation_steps
+from jaxrl.evaluation import evaluation_key
 from jaxrl.records import TrainResult
 from jaxrl.run.notebook import display_image, in_notebook
 from jaxrl.types import Algorithm, EnvParams, Key, PyTree
@@ -64,7 +64,7 @@ def rollout_frames(
             f"{env.name} cannot be drawn: it has no render(state, params, *, height, width)."
         )
     env_params = env.default_params if env_params is None else env_params
-    limit = evaluation_steps(env, env_params, max_steps)
+    limit = episode_limit(env, env_params, max_steps, "max_steps")
 
     def play(state: Any, key: Key) -> tuple[PyTree, jax.Array]:
         """States `[limit + 1]`, and how many of them belong to the episode."""
@@ -87,7 +87,7 @@ def rollout_frames(
         (_, _, _, length), states = jax.lax.scan(step, carry, jax.random.split(key, limit))
         return jax.tree.map(lambda s, x: jnp.concatenate([s[None], x]), start, states), length + 1
 
-    states, count = jax.jit(play)(state, jax.random.key(seed))
+    states, count = jax.jit(play)(state, evaluation_key(seed))
     every = max(1, math.ceil(int(count) / max_frames))
     rows = np.arange(0, int(count), every)
     # The draw is compiled for one size of batch; rows are repeated to fill the last one.

@@ -35,7 +35,6 @@ def make_info():
             total_steps=1000,
             total_updates=10,
             settings={"eval_greedy": True, "threshold": None},
-            compile_seconds=1.5,
         )
         return RunInfo(**(fields | changes))
 
@@ -58,7 +57,11 @@ def make_point():
                 "episode/return": trained,
                 "eval/return": summary.per_seed if evaluate else nothing,
             },
-            timing={"time/steps_per_second": 1000.0, "time/train_seconds": float(update)},
+            timing={
+                "time/steps_per_second": 1000.0,
+                "time/train_seconds": float(update),
+                "time/compile_seconds": 1.5,
+            },
             evaluation=summary if evaluate else None,
         )
 

@@ -234,3 +234,30 @@ def test_processes_started_together_get_folders_of_their_own(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path)]
     processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
     assert len({process.communicate("\n")[0] for process in processes}) == 3
+
+
+def test_a_sweep_is_summarised_setting_by_setting(make_result):
+    rates = ({"learning_rate": 1e-4},) * 2 + ({"learning_rate": 1e-3},) * 2
+    result = make_result(seeds=4, labels=rates)
+    evaluation = summarize_result(result)["eval_return"]
+    assert evaluation["iqm"] is None and evaluation["ci95"] is None
+    low, high = evaluation["sweep"]
+    assert (low["settings"], high["settings"]) == (rates[0], rates[2])
+    assert low["iqm"] == pytest.approx(result.final.per_seed[:2].mean())
+    assert high["per_seed"] == pytest.approx(result.final.per_seed[2:])
+    plain = summarize_result(make_result(seeds=4))
+    assert plain["config_hash"] != summarize_result(result)["config_hash"]
+
+
+def test_the_result_is_written_last(tmp_path, make_info, make_result, monkeypatch):
+    """A run that is killed while its curve is drawn has not ended: it can be resumed."""
+    folder = RunFolder(tmp_path / "run")
+    folder.on_start(make_info())
+
+    def killed(*args, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxrl.run.plots.plot", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folder.on_end(make_result())
+    assert not (folder.path / "result.json").exists()

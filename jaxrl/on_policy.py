@@ -1,0 +1,265 @@
+"""What on-policy actor-critics share: starting, acting, valuing, collecting, advantages.
+
+PPO, TRPO and the actor-critic differ in what they learn from a trajectory, not in how it comes
+about. The functions here take the algorithm's `parts` first, whatever else those hold; an
+algorithm binds them with its own `learn` by `assemble`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxrl import entropy, normalise, returns
+from jaxrl.config import as_arrays, validate
+from jaxrl.env_check import check_env
+from jaxrl.minibatch import as_rows
+from jaxrl.networks import ActorCritic, actor_critic
+from jaxrl.types import (
+    Algorithm,
+    Array,
+    EnvParams,
+    Key,
+    Metrics,
+    PyTree,
+    Record,
+    TrainState,
+    Trajectory,
+)
+from jaxrl.vector import VectorEnv, rollout, vectorize
+
+
+class Parts(Protocol):
+    """What an algorithm's functions are built from; fixed before anything is traced."""
+
+    @property
+    def network(self) -> ActorCritic:
+        """Actor and critic."""
+        ...
+
+    @property
+    def venv(self) -> VectorEnv:
+        """The batch of environments."""
+        ...
+
+    @property
+    def config(self) -> Any:
+        """The algorithm's config, for its sizes; its numbers are read from the train state."""
+        ...
+
+
+@struct.dataclass
+class OnPolicyState(TrainState):
+    """The train state of an on-policy actor-critic.
+
+    Attributes:
+        ent_coef_shift: what entropy control has added to `ent_coef`; see `jaxrl.entropy`.
+    """
+
+    ent_coef_shift: Array
+
+
+class Extras(NamedTuple):
+    """What is kept of each step: the action as sampled, and its log-probability, `[T, B]`."""
+
+    raw_action: Array
+    log_prob: Array
+
+
+class Batch(NamedTuple):
+    """The rows a gradient step sees, `[N, ...]`; `entropy_noise` as in `jaxrl.entropy.of`."""
+
+    obs: Array
+    raw_action: Array
+    log_prob: Array
+    value: Array
+    advantage: Array
+    target: Array
+    entropy_noise: Array | None = None
+
+
+def network_of(env: Any, config: Any, *, shared_torso: bool = False) -> ActorCritic:
+    """The network that a config asks for, once it is checked.
+
+    Raises:
+        ConfigError: a setting of the wrong kind or out of range.
+        EnvironmentContractError: the environment is not one.
+        SpaceError: an action or observation space that the algorithm cannot take.
+        UnknownNameError: a name in the config that no table has.
+    """
+    validate(config)
+    check_env(env)
+    observation_space = env.observation_space(env.default_params)
+    action_space = env.action_space(env.default_params)
+    network = actor_critic(
+        observation_space,
+        action_space,
+        torso=config.torso,
+        hidden_sizes=config.hidden_sizes,
+        activation=config.activation,
+        shared_torso=shared_torso,
+        squash=config.squash,
+    )
+    entropy.check(config, action_space)
+    return network
+
+
+def network_and_envs(env: Any, config: Any) -> tuple[ActorCritic, VectorEnv]:
+    """The network and the batch of environments that a config asks for; raises as `network_of`."""
+    network = network_of(env, config, shared_torso=config.shared_torso)
+    return network, vectorize(env, config.num_envs, reset=config.reset, pool_size=config.pool_size)
+
+
+def assemble(
+    name: str,
+    env: Any,
+    parts: Parts,
+    *,
+    init: Callable[..., Any],
+    collect: Callable[..., tuple[Any, Trajectory]],
+    learn: Callable[..., tuple[Any, Metrics]],
+) -> Algorithm:
+    """An `Algorithm` of functions that take `parts` first."""
+    return Algorithm(
+        name=name,
+        env=env,
+        config=parts.config,
+        init=partial(init, parts),
+        collect=partial(collect, parts),
+        learn=partial(learn, parts),
+        act=partial(act, parts),
+        value=partial(value, parts),
+        steps_per_update=parts.config.num_envs * parts.config.num_steps,
+    )
+
+
+def init(
+    parts: Parts,
+    optimizer: optax.GradientTransformation,
+    key: Key,
+    env_params: EnvParams,
+    total_updates: Any = 0,
+) -> OnPolicyState:
+    """A fresh train state; `total_updates` is where the schedules end."""
+    key, key_params, key_env = jax.random.split(key, 3)
+    config = parts.config
+    params = parts.network.init(key_params)
+    vector = parts.venv.reset(key_env, env_params)
+    return OnPolicyState(
+        params=params,
+        opt_state=optimizer.init(params),
+        vector=vector,
+        env_params=env_params,
+        obs_stats=normalise.init_stats(vector.obs.shape[1:]) if config.normalize_obs else None,
+        return_stats=(
+            normalise.init_return_stats(config.num_envs) if config.normalize_reward else None
+        ),
+        config=as_arrays(config),
+        key=key,
+        update=jnp.int32(0),
+        total_updates=jnp.int32(total_updates),
+        ent_coef_shift=jnp.float32(0),
+    )
+
+
+def act(parts: Parts, state: Any, obs: Array, key: Key, *, greedy: bool = False) -> Array:
+    """The policy's action, or its mode if `greedy`, in the environment's range."""
+    policy = parts.network.policy(state.params, normalise.see(state.obs_stats, obs))
+    return policy.env_action(policy.mode() if greedy else policy.sample(key))
+
+
+def value(parts: Parts, state: Any, obs: Array) -> Array:
+    """The critic's value of observations of any leading shape."""
+    return parts.network.value(state.params, normalise.see(state.obs_stats, obs))
+
+
+def sampling(parts: Parts, state: Any, num_envs: int) -> tuple[Callable, Callable]:
+    """`noise` and `policy` of a rollout: actions sampled from the state's policy, and `Extras`."""
+
+    def noise(key: Key) -> Array:
+        return parts.network.noise(key, (num_envs,))
+
+    def policy(obs: Array, noise: Array) -> tuple[Array, Extras]:
+        distribution = parts.network.policy(state.params, normalise.see(state.obs_stats, obs))
+        raw_action = distribution.sample_from(noise)
+        log_prob = distribution.log_prob(raw_action)
+        return distribution.env_action(raw_action), Extras(raw_action, log_prob)
+
+    return noise, policy
+
+
+def collect(parts: Parts, state: Any, record: Record = "nothing") -> tuple[Any, Trajectory]:
+    """Plays `num_steps` steps in all environments with the policy as it is."""
+    noise, policy = sampling(parts, state, parts.config.num_envs)
+    key, key_rollout = jax.random.split(state.key)
+    vector, trajectory = rollout(
+        parts.venv,
+        state.env_params,
+        state.vector,
+        noise,
+        policy,
+        key_rollout,
+        parts.config.num_steps,
+        record,
+    )
+    return state.replace(key=key, vector=vector), trajectory
+
+
+def count_rewards(state: Any, trajectory: Trajectory) -> Any:
+    """The state with the trajectory's returns in its statistics, before learning from them."""
+    return state.replace(
+        return_stats=normalise.update_return_stats(
+            state.return_stats, trajectory, state.config.gamma
+        )
+    )
+
+
+def make_batch(parts: Parts, state: Any, trajectory: Trajectory) -> Batch:
+    """GAE advantages and targets of a trajectory `[T, B]`, as rows `[T * B]`.
+
+    Values are computed here, for all steps at once, and not while collecting: one large product
+    instead of `T` small ones. `next_obs` is from before any reset, so that a time limit
+    bootstraps from the state it cut off.
+    """
+    values = value(parts, state, trajectory.obs)
+    advantage = returns.gae(
+        normalise.scale_reward(trajectory.reward, state.return_stats),
+        values,
+        value(parts, state, trajectory.next_obs),
+        trajectory.terminated,
+        trajectory.truncated,
+        gamma=state.config.gamma,
+        gae_lambda=state.config.gae_lambda,
+    )
+    obs = normalise.see(state.obs_stats, trajectory.obs)
+    extras: Extras = trajectory.extras
+    batch = Batch(obs, extras.raw_action, extras.log_prob, values, advantage, advantage + values)
+    return as_rows(batch)
+
+
+def finish(
+    state: Any, trajectory: Trajectory, *, params: PyTree, opt_state: PyTree, entropy_now: Array
+) -> Any:
+    """The state after an update: what was learned, and what is counted once an update.
+
+    Observations are counted only here: within an update, acting and learning must see the same.
+
+    Args:
+        state: with the key of the next update already in place.
+        trajectory: what was learned from.
+        params, opt_state: what came of it.
+        entropy_now: the policy's mean entropy in this update, for entropy control.
+    """
+    return state.replace(
+        params=params,
+        opt_state=opt_state,
+        obs_stats=normalise.update_stats(state.obs_stats, trajectory.obs, trajectory.valid),
+        update=state.update + 1,
+        ent_coef_shift=entropy.control(state, entropy_now),
+    )
