@@ -31,6 +31,8 @@ from jaxrl.errors import (
 from jaxrl.types import Array, EnvParams, EnvState, Key, PyTree
 
 ENTRY_POINTS = "jaxrl.envs"
+WORLDS = ("gymnasium",)
+"""Libraries whose environments are made as `LIBRARY:NAME`, besides gymnax."""
 
 
 class Environment(Protocol):
@@ -118,7 +120,7 @@ def make(name: str, **settings: Any) -> tuple[Any, Any]:
 
     Args:
         name: of a registered environment, of one of gymnax's, or `gymnax:NAME` for gymnax's where
-            both exist.
+            both exist; `gymnasium:NAME` is Gymnasium's own, on the host.
         **settings: fields of the environment's parameters to change, such as
             `max_steps_in_episode`, and arguments of its factory.
 
@@ -206,6 +208,9 @@ def _factory(name: str) -> Callable[..., Any]:
     ours = registered()
     if name in ours:
         return ours[name]
+    world, _, inside = name.partition(":")
+    if inside and world in WORLDS:
+        return functools.partial(_world(world), inside)
     plain = name.removeprefix("gymnax:")
     if plain in gymnax_names():
         return functools.partial(_make_gymnax, plain)
@@ -215,6 +220,13 @@ def _factory(name: str) -> Callable[..., Any]:
         {*ours, *gymnax_names()},
         hint="`jaxrl envs` lists them; `jaxrl.register(name, factory)` adds one.",
     )
+
+
+def _world(world: str) -> Callable[..., Any]:
+    """The class that makes an environment of another library one of ours."""
+    from jaxrl.adapters.host import GymnasiumEnv
+
+    return {"gymnasium": GymnasiumEnv}[world]
 
 
 def _make_gymnax(name: str, **arguments: Any) -> Any:
@@ -259,10 +271,11 @@ def _build(name: str, factory: Callable[..., Any], settings: dict[str, Any]) -> 
         return env
     if not any(p.kind is p.VAR_KEYWORD for p in signature):
         raise unknown_name(f"setting of {name}", next(iter(rest)), known)
-    # What a factory with **kwargs hands on, the environment's class has to know.
-    known |= set(inspect.signature(type(env)).parameters)
-    for key in rest.keys() - known:
-        raise unknown_name(f"setting of {name}", key, known)
+    # What a factory with **kwargs hands on, the environment's class has to know, if it says.
+    taken = inspect.signature(type(env)).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        for key in rest.keys() - known - set(taken):
+            raise unknown_name(f"setting of {name}", key, known | set(taken))
     return _call(name, factory, arguments | rest)
 
 

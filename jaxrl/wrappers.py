@@ -40,7 +40,8 @@ class Wrapper(Environment):
 
     def __getattr__(self, name: str) -> Any:
         """What only some environments have: `render`, `describe`, and attributes of their own."""
-        if name.startswith("_") or name == "env":  # not made yet, or the environment's own affair
+        # Not made yet, or the environment's own affair: its own lanes would go past the wrapper.
+        if name.startswith("_") or name in ("env", "vectorize"):
             raise AttributeError(name)
         value = getattr(self.env, name)
         if name not in ("render", "describe"):

@@ -26,6 +26,7 @@ ROOMS = {
     "jaxrl.config": 1,
     "jaxrl.environment": 1,
     "jaxrl.env_check": 1,
+    "jaxrl.adapters": 1,
     "jaxrl.vector": 1,
     "jaxrl.wrappers": 1,
     "jaxrl.episodes": 1,
@@ -45,7 +46,6 @@ ROOMS = {
     "jaxrl.stats": 1,
     # L2: estimators, rewards, policies
     "jaxrl.algorithms": 2,
-    "jaxrl.adapters": 2,
     "jaxrl.rewards": 2,
     "jaxrl.vlm": 2,
     "jaxrl.agents": 2,

@@ -1,15 +1,12 @@
-"""Bridges to Gymnasium, in both directions.
+"""Our environments as Gymnasium's: one, or a batch of them, for tools that want such a thing.
 
-`to_gymnasium` and `to_gymnasium_vector` make one of our environments a `gymnasium.Env` or a
-`gymnasium.vector.VectorEnv`, for tools that want one. `HostEnvs` and `evaluate_on_host` go the
-other way: they play a policy trained here in unmodified Gymnasium, which is how a result is shown
-not to be an artefact of our own dynamics. Stepping there is Python's, one lane after another.
+The other direction is `jaxrl.adapters.host`.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +14,9 @@ import numpy as np
 
 from jaxrl import spaces
 from jaxrl.environment import env_name, supports_render
-from jaxrl.errors import ConfigError, JaxrlError, SpaceError, check_range, missing_extra
-from jaxrl.records import EvalSummary
-from jaxrl.types import Algorithm, EnvParams, PyTree
+from jaxrl.errors import ConfigError, SpaceError, missing_extra
+from jaxrl.types import EnvParams, PyTree
 from jaxrl.vector import vectorize
-
-PREFIX = "gymnasium:"
-"""What stands before a name to mean Gymnasium's environment."""
 
 
 def to_gymnasium(
@@ -85,7 +78,7 @@ def to_gymnasium_vector(
 
 def to_space(space: Any) -> Any:
     """A space of ours as one of Gymnasium's; raises SpaceError for one that has no counterpart."""
-    theirs = _gymnasium().spaces
+    theirs = load_gymnasium().spaces
     inside = getattr(space, "spaces", None)
     if isinstance(inside, dict):
         return theirs.Dict({name: to_space(part) for name, part in inside.items()})
@@ -223,7 +216,7 @@ class _Lanes(_Bridge):
 @functools.cache
 def _classes() -> dict[str, Any]:
     """The bridges as Gymnasium's classes, made when Gymnasium is first asked for."""
-    gymnasium = _gymnasium()
+    gymnasium = load_gymnasium()
     from gymnasium.vector import AutoresetMode
 
     lanes = {"metadata": {"autoreset_mode": AutoresetMode.SAME_STEP}}
@@ -233,154 +226,8 @@ def _classes() -> dict[str, Any]:
     }
 
 
-class HostStep(NamedTuple):
-    """What a step of all lanes on the host gave, `[B, ...]`.
-
-    `next_obs` is what the actions led to, kept from before any reset; `obs` is what the policy
-    sees next.
-    """
-
-    obs: np.ndarray
-    next_obs: np.ndarray
-    reward: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-
-
-class HostEnvs:
-    """Lanes of one of Gymnasium's environments, stepped one after another on the host.
-
-    A lane whose episode ends starts anew in the same step.
-
-    Attributes:
-        num_envs: `B`.
-        max_episode_steps: Gymnasium's time limit, or None.
-        single_observation_space, single_action_space: Gymnasium's.
-    """
-
-    def __init__(self, name: str, num_envs: int) -> None:
-        """Makes the lanes.
-
-        Args:
-            name: Gymnasium's name of the environment, with or without `gymnasium:`.
-            num_envs: how many, at least 1.
-
-        Raises:
-            MissingExtraError: Gymnasium is not installed.
-            JaxrlError: Gymnasium cannot make that environment.
-        """
-        check_range("num_envs", num_envs, 1)
-        gymnasium = _gymnasium()
-        from gymnasium.vector import AutoresetMode
-
-        try:
-            self._envs = gymnasium.make_vec(
-                name.removeprefix(PREFIX),
-                num_envs,
-                "sync",
-                vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-            )
-        except gymnasium.error.Error as error:
-            raise JaxrlError(f"Gymnasium cannot make {name!r}: {error}") from error
-        self.num_envs = num_envs
-        self.max_episode_steps: int | None = self._envs.spec.max_episode_steps
-        self.single_observation_space = self._envs.single_observation_space
-        self.single_action_space = self._envs.single_action_space
-
-    def reset(self, seed: int) -> np.ndarray:
-        """Starts all lanes, with seeds `seed`, `seed + 1`, …; the observations `[B, *O]`."""
-        return self._envs.reset(seed=seed)[0]
-
-    def step(self, action: np.ndarray) -> HostStep:
-        """One step of every lane."""
-        obs, reward, terminated, truncated, infos = self._envs.step(action)
-        next_obs = obs
-        if "final_obs" in infos:
-            next_obs = obs.copy()
-            for lane in np.flatnonzero(infos["_final_obs"]):
-                next_obs[lane] = infos["final_obs"][lane]
-        return HostStep(obs, next_obs, reward, terminated, truncated)
-
-    def close(self) -> None:
-        """Lets Gymnasium release what it holds."""
-        self._envs.close()
-
-
-def evaluate_on_host(
-    algorithm: Algorithm,
-    states: PyTree,
-    name: str,
-    *,
-    num_episodes: int = 100,
-    greedy: bool = True,
-    seed: int = 0,
-    max_steps: int | None = None,
-) -> EvalSummary:
-    """Plays whole episodes in one of Gymnasium's environments, one per lane.
-
-    Args:
-        algorithm: whose `act` is played.
-        states: train or policy states with a leading `[S]`.
-        name: Gymnasium's name of the environment, with or without `gymnasium:`.
-        num_episodes: `E`, episodes per seed; all seeds get the same start states.
-        greedy: play the policy's mode instead of sampling.
-        seed: of the start states and of sampling.
-        max_steps: steps after which to give up; default Gymnasium's time limit.
-
-    Raises:
-        SpaceError: the policy was made for other observations or actions.
-        ConfigError: no episodes, or neither a time limit nor `max_steps`.
-    """
-    check_range("num_episodes", num_episodes, 1)
-    num_seeds = jax.tree.leaves(states)[0].shape[0]
-    # Lanes of all seeds that begin alike: each seed has its own envs, reset with the same seed.
-    hosts = [HostEnvs(name, num_episodes) for _ in range(num_seeds)]
-    limit = max_steps or hosts[0].max_episode_steps
-    if limit is None:
-        raise ConfigError(
-            f"{name} has no time limit, so an episode might never end: give max_steps=..., the "
-            "steps after which to stop counting."
-        )
-    _check_spaces(algorithm, hosts[0], name)
-    act = jax.jit(jax.vmap(lambda state, obs, key: algorithm.act(state, obs, key, greedy=greedy)))
-    obs = np.stack([host.reset(seed) for host in hosts])
-    returns = np.zeros((num_seeds, num_episodes))
-    lengths = np.zeros((num_seeds, num_episodes), np.int32)
-    finished = np.zeros((num_seeds, num_episodes), bool)
-    key = jax.random.key(seed)
-    for _ in range(limit):
-        key, key_act = jax.random.split(key)
-        actions = np.asarray(act(states, obs, jax.random.split(key_act, num_seeds)))
-        steps = [host.step(action) for host, action in zip(hosts, actions, strict=True)]
-        running = ~finished
-        returns += np.where(running, np.stack([step.reward for step in steps]), 0.0)
-        lengths += running
-        finished |= np.stack([step.terminated | step.truncated for step in steps])
-        obs = np.stack([step.obs for step in steps])
-        if finished.all():
-            break
-    for host in hosts:
-        host.close()
-    return EvalSummary(returns, lengths, finished, greedy)
-
-
-def _check_spaces(algorithm: Algorithm, host: HostEnvs, name: str) -> None:
-    """Raises SpaceError where a policy does not fit an environment."""
-    env = algorithm.env
-    for kind, ours, theirs in (
-        ("observations", env.observation_space(env.default_params), host.single_observation_space),
-        ("actions", env.action_space(env.default_params), host.single_action_space),
-    ):
-        given, needed = to_space(ours), theirs
-        same_kind = type(given) is type(needed) and given.shape == needed.shape
-        if not same_kind or getattr(given, "n", None) != getattr(needed, "n", None):
-            raise SpaceError(
-                f"the policy was trained on {env_name(env)}, whose {kind} are {given}; those of "
-                f"{name} are {needed}: evaluate it in an environment with the same."
-            )
-
-
-def _gymnasium() -> Any:
+def load_gymnasium() -> Any:
+    """The package, or a MissingExtraError that names the extra."""
     try:
         import gymnasium
     except ImportError as error:

@@ -9,10 +9,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxrl.adapters.gymnasium import PREFIX, evaluate_on_host
 from jaxrl.commands.options import enable_compilation_cache
-from jaxrl.errors import ConfigError
-from jaxrl.evaluation import evaluate
+from jaxrl.environment import make
+from jaxrl.evaluation import evaluate, moved
 from jaxrl.records import EvalSummary
 from jaxrl.run.folder import by_setting, over_seeds
 from jaxrl.run.opening import open_run
@@ -27,7 +26,7 @@ class EvalOptions:
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
     env: str | None = None
-    """Play in this one instead: gymnasium:NAME, Gymnasium's own on the host."""
+    """Play in this one instead of where it was trained, such as gymnasium:CartPole-v1."""
     episodes: int = 100
     """Episodes per seed."""
     stochastic: bool = False
@@ -41,11 +40,6 @@ class EvalOptions:
 def main(argv: Sequence[str]) -> None:
     """Runs the command."""
     options = tyro.cli(EvalOptions, args=list(argv), prog="jaxrl eval")
-    if options.env is not None and not options.env.startswith(PREFIX):
-        raise ConfigError(
-            f"--env {options.env}: needed is {PREFIX}NAME, such as {PREFIX}CartPole-v1. Without "
-            "--env a run is evaluated where it was trained."
-        )
     opened = open_run(options.run)
     enable_compilation_cache()
     settings: dict[str, Any] = dict(
@@ -54,10 +48,11 @@ def main(argv: Sequence[str]) -> None:
         seed=options.seed,
         max_steps=options.max_steps,
     )
-    if options.env is None:
-        summary = evaluate(opened.algorithm, opened.policies, opened.env_params, **settings)
-    else:
-        summary = evaluate_on_host(opened.algorithm, opened.policies, options.env, **settings)
+    algorithm, env_params = opened.algorithm, opened.env_params
+    if options.env is not None:
+        env, env_params = make(options.env)
+        algorithm = moved(algorithm, env)
+    summary = evaluate(algorithm, opened.policies, env_params, **settings)
     _report(options, opened.record.config, summary)
 
 
