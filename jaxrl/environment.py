@@ -31,7 +31,7 @@ from jaxrl.errors import (
 from jaxrl.types import Array, EnvParams, EnvState, Key, PyTree
 
 ENTRY_POINTS = "jaxrl.envs"
-WORLDS = ("gymnasium",)
+WORLDS = ("brax", "gymnasium", "jumanji")
 """Libraries whose environments are made as `LIBRARY:NAME`, besides gymnax."""
 
 
@@ -120,7 +120,8 @@ def make(name: str, **settings: Any) -> tuple[Any, Any]:
 
     Args:
         name: of a registered environment, of one of gymnax's, or `gymnax:NAME` for gymnax's where
-            both exist; `gymnasium:NAME` is Gymnasium's own, on the host.
+            both exist; `gymnasium:NAME` is Gymnasium's own, on the host,
+            `brax:NAME` Brax's and `jumanji:NAME` Jumanji's.
         **settings: fields of the environment's parameters to change, such as
             `max_steps_in_episode`, and arguments of its factory.
 
@@ -224,9 +225,11 @@ def _factory(name: str) -> Callable[..., Any]:
 
 def _world(world: str) -> Callable[..., Any]:
     """The class that makes an environment of another library one of ours."""
+    from jaxrl.adapters.brax import BraxEnv
     from jaxrl.adapters.host import GymnasiumEnv
+    from jaxrl.adapters.jumanji import JumanjiEnv
 
-    return {"gymnasium": GymnasiumEnv}[world]
+    return {"brax": BraxEnv, "gymnasium": GymnasiumEnv, "jumanji": JumanjiEnv}[world]
 
 
 def _make_gymnax(name: str, **arguments: Any) -> Any:

@@ -73,6 +73,8 @@ INSIDE_FUNCTIONS = {
     "anthropic",
     "gymnasium",
     "gymnax",
+    "brax",
+    "jumanji",
     "tensorboardX",
     "PIL",
     "imageio",

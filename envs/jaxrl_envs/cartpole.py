@@ -51,7 +51,7 @@ class CartPoleParams(base.EnvParams):
 
 
 class CartPole(base.Environment):
-    """CartPole-v1. Action 0 pushes the cart left, 1 right; others are clamped to these."""
+    """CartPole-v1. Action 0 pushes the cart left, 1 right; inside `jit` others are clamped."""
 
     quantities: ClassVar[dict[str, tuple[str, str]]] = {
         "cart_position": ("m", "position of the cart; 0 is the middle, positive is right"),
@@ -83,7 +83,8 @@ class CartPole(base.Environment):
         return self.get_obs(state), state, reward, self.is_terminated(state, params), {}
 
     def move(self, state: CartPoleState, action: Any, params: CartPoleParams) -> CartPoleState:
-        """The state 0.02 s later."""
+        """The state 0.02 s later; raises ValueError for an action that is none, outside `jit`."""
+        self.check_action(action)
         force = jnp.where(action > 0, params.force_mag, -params.force_mag)
         cos, sin = jnp.cos(state.theta), jnp.sin(state.theta)
         total_mass = params.masspole + params.masscart

@@ -62,7 +62,7 @@ class CartPoleSwingParams(cartpole.CartPoleParams):
 
 
 class CartPoleSwing(cartpole.CartPole):
-    """CartPoleSwing-v0. Action 0 pushes the cart left, 1 right; others are clamped to these."""
+    """CartPoleSwing-v0. Action 0 pushes the cart left, 1 right; inside `jit` others are clamped."""
 
     quantities: ClassVar[dict[str, tuple[str, str]]] = {
         **cartpole.CartPole.quantities,

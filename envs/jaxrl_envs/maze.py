@@ -61,7 +61,7 @@ class MazeParams(base.EnvParams):
 
 
 class RobotMaze(base.Environment):
-    """RobotMaze-v0. Actions 0 up, 1 right, 2 down, 3 left; others are clamped to these.
+    """RobotMaze-v0. Actions 0 up, 1 right, 2 down, 3 left; inside `jit` others are clamped.
 
     A move into a wall costs battery and leads nowhere. The robot starts in the upper left corner,
     the exit is in the lower right one. A battery lasts `size²` moves by default, which is more
@@ -125,7 +125,12 @@ class RobotMaze(base.Environment):
     def step_env(
         self, key: jax.Array, state: MazeState, action: Any, params: MazeParams
     ) -> tuple[jax.Array, MazeState, jax.Array, jax.Array, dict[str, Any]]:
-        """One move. A state that had terminated before stays as it is and gives reward 0."""
+        """One move. A state that had terminated before stays as it is and gives reward 0.
+
+        Raises:
+            ValueError: outside `jit`, an action that is none.
+        """
+        self.check_action(action)
         del key
         over = self.is_terminated(state, params)
         action = jnp.clip(jnp.asarray(action, jnp.int32), 0, 3)

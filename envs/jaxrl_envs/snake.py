@@ -60,7 +60,7 @@ class SnakeParams(base.EnvParams):
 
 
 class Snake(base.Environment):
-    """snake-v0. Actions 0 up, 1 right, 2 down, 3 left; others are clamped to these.
+    """snake-v0. Actions 0 up, 1 right, 2 down, 3 left; inside `jit` others are clamped.
 
     Args:
         size: cells a side, 3 to 100.
@@ -110,7 +110,12 @@ class Snake(base.Environment):
     def step_env(
         self, key: jax.Array, state: SnakeState, action: Any, params: SnakeParams
     ) -> tuple[jax.Array, SnakeState, jax.Array, jax.Array, dict[str, Any]]:
-        """One move. A state that had terminated before stays as it is and gives reward 0."""
+        """One move. A state that had terminated before stays as it is and gives reward 0.
+
+        Raises:
+            ValueError: outside `jit`, an action that is none.
+        """
+        self.check_action(action)
         over = self.is_terminated(state, params)
         action = jnp.clip(jnp.asarray(action, jnp.int32), 0, 3)
         backwards = (action - state.direction) % 4 == 2

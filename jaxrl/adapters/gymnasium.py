@@ -116,6 +116,13 @@ class _Bridge:
                 lambda state: env.render(state, self._params, height=height, width=width)
             )
 
+    def _check(self, action: Any) -> None:
+        space = self._env.action_space(self._params)
+        if spaces.is_discrete(space) and not np.isin(action, np.arange(space.n)).all():
+            raise ConfigError(
+                f"action={action} of {env_name(self._env)}: needed is one of 0 to {space.n - 1}."
+            )
+
     def _next_key(self) -> jax.Array:
         self._key, key = jax.random.split(self._key)
         return key
@@ -139,7 +146,8 @@ class _SingleEnv(_Bridge):
         return jax.tree.map(np.asarray, obs), {}
 
     def step(self, action: Any) -> tuple[PyTree, float, bool, bool, dict[str, Any]]:
-        """One step; never resets."""
+        """One step; never resets. Raises ConfigError for a discrete action that is none."""
+        self._check(action)
         out = self._step(self._next_key(), self._state, action)
         obs, self._state, reward, terminated, truncated = out
         return (
@@ -191,7 +199,8 @@ class _Lanes(_Bridge):
     def step(
         self, actions: Any
     ) -> tuple[PyTree, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step of every lane; those whose episodes end start anew."""
+        """One step of every lane; those whose episodes end start anew. Raises as one lane's."""
+        self._check(actions)
         self._state, step = self._step(self._next_key(), self._state, actions)
         ended = np.asarray(step.terminated | step.truncated)
         infos: dict[str, Any] = {}

@@ -31,6 +31,7 @@ from flax import struct
 from jax.custom_batching import custom_vmap
 from jax.experimental import io_callback
 
+from jaxrl.adapters import NoTimeLimit
 from jaxrl.adapters.gymnasium import load_gymnasium
 from jaxrl.adapters.lanes import Lanes, LaneStep
 from jaxrl.errors import JaxrlError, SpaceError, missing_extra
@@ -58,11 +59,6 @@ class HostState:
     time: Array
     terminated: Array
     truncated: Array
-
-
-@struct.dataclass
-class NoTimeLimit:
-    """The parameters of an environment that Gymnasium sets no time limit."""
 
 
 class GymnasiumEnv:

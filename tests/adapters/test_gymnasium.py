@@ -51,6 +51,8 @@ def test_a_bridged_episode_is_ours():
         assert (paid, ended, info) == (float(reward), bool(terminated), {})
     assert cut and not ended and isinstance(paid, float)
     assert bridged.render() is None
+    with pytest.raises(ConfigError, match="action=2 of CartPole-v1: needed is one of 0 to 1"):
+        bridged.step(2)
 
 
 def test_lanes_restart_in_the_same_step_and_keep_their_last_observation():

@@ -8,6 +8,7 @@ import pytest
 from jaxrl.env_check import DEEP_ENVS as LANES
 from jaxrl.env_check import DEEP_STEPS as STEPS
 from jaxrl.env_check import check_env, play
+from jaxrl.vector import vectorize
 from jaxrl_envs import ENVIRONMENTS, Box, draw
 
 KINDS = ("float32", "int32", "bool", "int16")
@@ -59,18 +60,48 @@ def test_states_are_finite_and_keep_their_types(played):
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(played.trajectory.record))
 
 
-def test_one_lane_alone_is_the_lane_in_a_batch(played):
-    """`vmap`, and `jit` without it, give what the lanes of a rollout gave."""
+def test_one_lane_stepped_alone_is_the_lane_of_a_scanned_batch(played):
+    """`scan` and `vmap` give what a compiled step gives that is called again and again."""
     env, params = played.env, played.params
-    states, keys = played.states, jax.random.split(jax.random.key(2), LANES)
-    actions = jax.vmap(env.action_space(params).sample)(keys)
-    batch = jax.jit(jax.vmap(env.step_env, (0, 0, 0, None)))(keys, states, actions, params)
+    keys = jax.random.split(jax.random.key(2), (3, LANES))
+    actions = jax.vmap(jax.vmap(env.action_space(params).sample))(keys)
+
+    def step_all(states, x):
+        out = jax.vmap(env.step_env, (0, 0, 0, None))(*x[:1], states, *x[1:], params)[:4]
+        return out[1], out
+
+    _, batch = jax.jit(lambda s, xs: jax.lax.scan(step_all, s, xs))(played.states, (keys, actions))
     step = jax.jit(env.step_env)
     for lane in range(2):
-        state, action = jax.tree.map(lambda x: x[lane], (states, actions))  # noqa: B023
-        alone = step(keys[lane], state, action, params)
-        for a, b in zip(jax.tree.leaves(batch[:4]), jax.tree.leaves(alone[:4]), strict=True):
-            np.testing.assert_allclose(a[lane], b, rtol=1e-5, atol=1e-6)
+        state = jax.tree.map(lambda x: x[lane], played.states)  # noqa: B023
+        for t in range(len(keys)):
+            alone = step(keys[t, lane], state, actions[t, lane], params)[:4]
+            state = alone[1]
+            for a, b in zip(jax.tree.leaves(batch), jax.tree.leaves(alone), strict=True):
+                np.testing.assert_allclose(a[t, lane], b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_million_random_steps_stay_finite_and_in_their_space(played):
+    """1000 steps in each of 1000 lanes; what they were is forgotten, so that they fit."""
+    env, params = played.env, played.params
+    venv, space = vectorize(env, 1000), env.observation_space(params)
+    sample = jax.vmap(env.action_space(params).sample)
+
+    def step(state, key):
+        key_action, key_step, key_start = jax.random.split(key, 3)
+        action = sample(jax.random.split(key_action, 1000))
+        start = venv.starts(key_start, state, params)
+        state, seen = venv.step(key_step, state, action, start, params)
+        seen = (state.obs, seen.next_obs, seen.reward, seen.state)
+        finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(seen)]).all()
+        return state, finite & space.contains(seen[0]) & space.contains(seen[1])
+
+    def play(key):
+        keys = jax.random.split(key, 1000)
+        return jax.lax.scan(step, venv.reset(key, params), keys)[1]
+
+    assert bool(jax.jit(play)(jax.random.key(4)).all())
 
 
 def test_a_start_of_a_batch_is_like_a_start_alone(played):
@@ -81,7 +112,7 @@ def test_a_start_of_a_batch_is_like_a_start_alone(played):
         assert (3, *a.shape) == b.shape and a.dtype == b.dtype
 
 
-def test_actions_out_of_range_are_clamped(played):
+def test_actions_out_of_range_are_clamped_inside_jit_and_refused_outside(played):
     space = played.env.action_space(played.params)
     if isinstance(space, Box):
         low, high = (jnp.broadcast_to(x, space.shape) for x in (space.low, space.high))
@@ -94,6 +125,9 @@ def test_actions_out_of_range_are_clamped(played):
     for given, meant in pairs:
         a, b = (step(key, played.states, action, played.params)[:4] for action in (given, meant))
         jax.tree.map(np.testing.assert_array_equal, a, b)
+        state = jax.tree.map(lambda x: x[0], played.states)
+        with pytest.raises(ValueError, match="action="):
+            played.env.step_env(key, state, given, played.params)
 
 
 def test_a_time_limit_is_at_its_step(played):
