@@ -48,7 +48,7 @@ WRAPPED = {
 
 @pytest.mark.parametrize("kind", WRAPPED)
 @pytest.mark.parametrize("name", ["Pendulum-v1", "snake-v0"])
-def test_every_wrapper_is_an_environment_that_is_drawn_described_and_trained(kind, name):
+def test_every_wrapper_is_an_environment_that_is_drawn_and_described(kind, name):
     inside, params = make(name)
     env = WRAPPED[kind](inside)
     check_env(env, params)
@@ -58,7 +58,15 @@ def test_every_wrapper_is_an_environment_that_is_drawn_described_and_trained(kin
     frame = jax.eval_shape(lambda s: env.render(s, params, height=20, width=30), one)
     assert frame.shape == (20, 30, 3)
     assert set(jax.eval_shape(env.describe, one, params)) == set(env.quantities)
-    # Tracing shows that shapes and types fit; what is computed is shown below.
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("sticky stack", "Pendulum-v1"), ("stack of pixels", "snake-v0")]
+)
+def test_wrapped_environments_fit_an_algorithm(kind, name):
+    """Tracing shows that shapes and types fit; what is computed is shown elsewhere."""
+    inside, params = make(name)
+    env = WRAPPED[kind](inside)
     algorithm = ppo(env, PPOConfig(num_envs=2, num_steps=16, hidden_sizes=(8,)))
     train_state = jax.eval_shape(lambda key: algorithm.init(key, params, 1), KEY)
     collected, trajectory = jax.eval_shape(algorithm.collect, train_state)
@@ -66,6 +74,7 @@ def test_every_wrapper_is_an_environment_that_is_drawn_described_and_trained(kin
     jax.eval_shape(algorithm.learn, collected, trajectory)
 
 
+@pytest.mark.slow
 def test_wrappers_upon_wrappers_pass_the_deep_check(cart):
     pixels = PixelObservation(StickyActions(cart), 16, 16, grayscale=True)
     check_env(FrameStack(FlattenObservation(pixels), 2), deep=True)

@@ -20,7 +20,7 @@ def balance(obs):
     return int(obs[2] + 0.3 * obs[3] + 0.02 * obs[0] + 0.05 * obs[1] > 0)
 
 
-@pytest.mark.parametrize("name", ["CartPole-v1", "snake-v0", "Pendulum-v1"])
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
 def test_gymnasium_accepts_our_environments(name, recwarn):
     env, params = make(name)
     bridged = to_gymnasium(env, params, render_mode="rgb_array", height=20, width=30)

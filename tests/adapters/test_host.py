@@ -87,17 +87,31 @@ def test_whole_episodes_are_evaluated_from_starts_that_all_seeds_share(cartpole)
     np.testing.assert_array_equal(summary.returns[2], again.returns[0])
 
 
-def test_training(cartpole):
+def test_seeds_collect_side_by_side(cartpole):
+    """What an algorithm does with it: all seeds in one program, each in episodes of its own."""
     env, params = cartpole
-    config = jaxrl.PPOConfig(num_envs=4, num_steps=16, hidden_sizes=(8,), num_minibatches=1)
-    result = jaxrl.train(
-        jaxrl.ppo(env, config), params, total_steps=256, seeds=2, log_every=256, eval_episodes=2
-    )
-    assert np.isfinite(result.history[-1].metrics["loss/total"]).all()
-    assert (result.history[-1].metrics["episode/return"] > 5).all()
-    assert result.final.finished.all()
+    config = jaxrl.ActorCriticConfig(num_envs=3, num_steps=32, hidden_sizes=(8,))
+    algorithm = jaxrl.a2c(env, config)
+    keys = jax.random.split(jax.random.key(0), 2)
+    states = jax.jit(jax.vmap(algorithm.init, (0, None, None)))(keys, params, 1)
+    states, steps = jax.jit(jax.vmap(algorithm.collect))(states)
+    assert steps.obs.shape == (2, 32, 3, 4) and steps.terminated.any()
+    assert len(np.unique(steps.obs[:, 0, :, 0])) == 6
+    ended = np.asarray(steps.terminated[:, :-1])
+    np.testing.assert_array_equal(steps.obs[:, 1:][~ended], steps.next_obs[:, :-1][~ended])
+    assert (np.abs(steps.obs[:, 1:][ended]) <= 0.05).all()
     with pytest.raises(ConfigError, match="gymnasium:CartPole-v1 cannot be resumed"):
-        jaxrl.train(jaxrl.ppo(env, config), params, total_steps=512, resume="runs/x")
+        jaxrl.train(algorithm, params, total_steps=512, resume="runs/x")
+
+
+@pytest.mark.slow
+def test_what_is_learned_there_is_evaluated_in_both_worlds(cartpole):
+    config = jaxrl.PPOConfig(num_envs=8, num_steps=128, learning_rate=1e-3)
+    result = jaxrl.train(
+        jaxrl.ppo(cartpole[0], config), cartpole[1], total_steps=100_000, seeds=2, eval_every=0
+    )
+    ours = evaluate(moved(result.info.algorithm, make("CartPole-v1")[0]), result.state)
+    assert (result.final.per_seed > 400).all() and (ours.per_seed > 400).all()
 
 
 def test_continuous_actions_are_clipped_to_their_bounds():

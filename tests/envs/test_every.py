@@ -21,6 +21,7 @@ class Played:
         self.name, self.env = name, ENVIRONMENTS[name]()
         self.params = self.env.default_params
         self.play = jax.jit(lambda key: play(self.env, self.params, key))
+        self.step = jax.jit(self.env.step_env)
         self.trajectory = self.play(jax.random.key(0))
 
     @property
@@ -35,8 +36,14 @@ def played(request):
 
 
 def test_passes_the_check(played):
-    check_env(played.env, played.params, deep=True)
+    check_env(played.env, played.params)
     assert played.env.name == played.name
+
+
+@pytest.mark.slow
+def test_passes_the_deep_check(played):
+    """What of it is not shown below: compiled steps are the uncompiled ones."""
+    check_env(played.env, played.params, deep=True)
 
 
 def test_the_same_key_gives_the_same_episodes_and_another_key_others(played):
@@ -71,11 +78,10 @@ def test_one_lane_stepped_alone_is_the_lane_of_a_scanned_batch(played):
         return out[1], out
 
     _, batch = jax.jit(lambda s, xs: jax.lax.scan(step_all, s, xs))(played.states, (keys, actions))
-    step = jax.jit(env.step_env)
     for lane in range(2):
         state = jax.tree.map(lambda x: x[lane], played.states)  # noqa: B023
         for t in range(len(keys)):
-            alone = step(keys[t, lane], state, actions[t, lane], params)[:4]
+            alone = played.step(keys[t, lane], state, actions[t, lane], params)[:4]
             state = alone[1]
             for a, b in zip(jax.tree.leaves(batch), jax.tree.leaves(alone), strict=True):
                 np.testing.assert_allclose(a[t, lane], b, rtol=1e-5, atol=1e-6)
@@ -119,13 +125,11 @@ def test_actions_out_of_range_are_clamped_inside_jit_and_refused_outside(played)
         pairs = ((high + 5, high), (low - 5, low))
     else:
         pairs = ((jnp.int32(space.n + 5), jnp.int32(space.n - 1)), (jnp.int32(-3), jnp.int32(0)))
-    # One action for all lanes, and one program for both.
-    step = jax.jit(jax.vmap(played.env.step_env, (None, 0, None, None)))
     key = jax.random.key(3)
+    state = jax.tree.map(lambda x: x[0], played.states)
     for given, meant in pairs:
-        a, b = (step(key, played.states, action, played.params)[:4] for action in (given, meant))
+        a, b = (played.step(key, state, action, played.params)[:4] for action in (given, meant))
         jax.tree.map(np.testing.assert_array_equal, a, b)
-        state = jax.tree.map(lambda x: x[0], played.states)
         with pytest.raises(ValueError, match="action="):
             played.env.step_env(key, state, given, played.params)
 

@@ -69,7 +69,7 @@ def play(state, actions, env=ENV, params=PARAMS):
 
 
 def test_the_exit_is_paid_once_and_at_the_end_alone():
-    _, state = ENV.reset_env(jax.random.key(3), PARAMS)
+    _, state = ENV.reset(jax.random.key(3), PARAMS)
     way = ways_from(np.asarray(state.walls))[5, 5]
     state, rewards, ended = play(state, [*way, 0, 1])
     assert rewards == [0.0] * (len(way) - 1) + [1.0, 0.0, 0.0]
@@ -80,13 +80,13 @@ def test_the_exit_is_paid_once_and_at_the_end_alone():
 
 def test_an_empty_battery_ends_the_episode_unpaid():
     short = PARAMS.replace(max_steps_in_episode=3)
-    _, state = ENV.reset_env(KEY, short)
+    _, state = ENV.reset(KEY, short)
     _, rewards, ended = play(state, [0, 0, 0], params=short)
     assert rewards == [0, 0, 0] and ended == [False, False, True]
 
 
 def test_walls_are_in_the_way_and_cost_battery():
-    _, state = ENV.reset_env(KEY, PARAMS)
+    _, state = ENV.reset(KEY, PARAMS)
     open_ways = [~np.asarray(state.walls)[1 + down, 1 + right] for down, right in MOVES]
     said = ENV.describe(state, PARAMS)
     assert [bool(said[f"open_{way}"]) for way in ("up", "right", "down", "left")] == open_ways
@@ -98,7 +98,7 @@ def test_walls_are_in_the_way_and_cost_battery():
 
 
 def test_the_full_view_holds_walls_exit_battery_and_robot():
-    obs, state = ENV.reset_env(KEY, PARAMS)
+    obs, state = ENV.reset(KEY, PARAMS)
     np.testing.assert_array_equal(obs[..., 0] > 0, state.walls)
     assert np.argwhere(np.asarray(obs[..., 1])).tolist() == [[5, 5]]
     assert np.argwhere(np.asarray(obs[..., 3])).tolist() == [[1, 1]]
@@ -109,7 +109,7 @@ def test_the_full_view_holds_walls_exit_battery_and_robot():
 @pytest.mark.parametrize("place", [(1, 1), (3, 4), (5, 5)])
 def test_the_local_view_is_what_lies_around(place):
     env = RobotMaze(7, view="local", radius=2)
-    obs, state = env.reset_env(KEY, PARAMS)
+    obs, state = env.reset(KEY, PARAMS)
     assert obs.shape == env.observation_space().shape == (5, 5, 3)
     state = state.replace(robot=jnp.array(place), time=jnp.int32(7))
     obs = np.asarray(env.get_obs(state, PARAMS))
@@ -150,7 +150,7 @@ def test_mazes_that_cannot_be(arguments, said):
 
 
 def test_the_picture_shows_walls_robot_exit_and_battery():
-    _, state = ENV.reset_env(KEY, PARAMS)
+    _, state = ENV.reset(KEY, PARAMS)
     render = jax.jit(lambda s: ENV.render(s, PARAMS, height=70, width=110))
     frame = np.asarray(render(state)).astype(int)
 

@@ -30,7 +30,11 @@ LARGEST = {
     "MountainCar-v0": 0.4,
     "MountainCarContinuous-v0": 0.4,
 }
-MINATAR = ["Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders"]
+MINATAR = [
+    "Breakout",
+    *(pytest.param(n, marks=pytest.mark.slow) for n in ("Asterix", "Freeway", "SpaceInvaders")),
+    pytest.param("Seaquest", marks=pytest.mark.slow),
+]
 
 
 def supplied(name):
