@@ -17,14 +17,7 @@ def write_report() -> None:
     """Rewrites every table; text between them stays."""
     path = HERE / "README.md"
     text = path.read_text()
-    for name, table in (
-        ("throughput", throughput),
-        ("presets", presets),
-        ("the_story", story),
-        ("transfer", transfer),
-        ("lunar_lander_pilot", pilot),
-        ("lunar_lander_speed", speed),
-    ):
+    for name, table in TABLES.items():
         rows = _lines(HERE / "results" / f"{name}.jsonl")
         before, _, rest = text.partition(START.format(name))
         _, _, after = rest.partition(END.format(name))
@@ -173,6 +166,36 @@ def speed(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def environments(rows: list[dict[str, Any]]) -> str:
+    """The last run: steps per second by the number of environments, then pictures per second."""
+    last = [row for row in rows if row["run"] == rows[-1]["run"]]
+    steps = [row for row in last if row["kind"] == "steps"]
+    sizes = sorted({row["num_envs"] for row in steps})
+    lines = [
+        _about(last[0]),
+        "",
+        "| steps/s of | by | " + " | ".join(f"{size:,}" for size in sizes) + " |",
+        "| --- | --- | " + " | ".join("---:" for _ in sizes) + " |",
+    ]
+    for env, by in dict.fromkeys((row["env"], row["by"]) for row in steps):
+        found = {
+            row["num_envs"]: row["rate"] for row in steps if (row["env"], row["by"]) == (env, by)
+        }
+        cells = (f"{found[size]:,.0f}" if size in found else "–" for size in sizes)
+        lines.append(f"| {env} | {by} | " + " | ".join(cells) + " |")
+    lines += ["", "| pictures/s of | size | jaxrl | Gymnasium |", "| --- | --- | ---: | ---: |"]
+    frames = {(row["env"], row["by"]): row for row in last if row["kind"] == "frames"}
+    for env, by in frames:
+        if by != "jaxrl":
+            continue
+        ours, theirs = frames[env, by], frames.get((env, "gymnasium"))
+        other = f"{theirs['rate']:,.0f}" if theirs else "–"
+        lines.append(
+            f"| {env} | {ours['height']} × {ours['width']} | {ours['rate']:,.0f} | {other} |"
+        )
+    return "\n".join(lines)
+
+
 def _median(rows: list[dict[str, Any]], name: str, size: int, field: str) -> float:
     values = [row[field] for row in rows if row["contestant"] == name and row["num_envs"] == size]
     return statistics.median(
@@ -194,6 +217,18 @@ def _where(row: dict[str, Any]) -> str:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+TABLES = {
+    "throughput": throughput,
+    "presets": presets,
+    "the_story": story,
+    "environments": environments,
+    "transfer": transfer,
+    "lunar_lander_pilot": pilot,
+    "lunar_lander_speed": speed,
+}
+"""Name of a file in `results/`, and of a table in the README, to what makes one of the other."""
 
 
 if __name__ == "__main__":

@@ -214,8 +214,8 @@ def _check_reset_batch(env: Any, params: EnvParams, obs: PyTree, state: PyTree) 
 def _check_by_playing(env: Any, params: EnvParams) -> None:
     """Plays random actions, and compares two runs and compiled with uncompiled steps."""
     name = type(env).__name__
-    play = jax.jit(lambda key: _play(env, params, key))
-    first, second = play(jax.random.key(0)), play(jax.random.key(0))
+    play_random = jax.jit(lambda key: play(env, params, key))
+    first, second = play_random(jax.random.key(0)), play_random(jax.random.key(0))
     for what, values in (("an observation", first.next_obs), ("a reward", first.reward)):
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(values)):
             raise EnvironmentContractError(f"{name} gives {what} that is not finite.")
@@ -226,11 +226,10 @@ def _check_by_playing(env: Any, params: EnvParams) -> None:
         )
     _check_inside(name, first.next_obs, env.observation_space(params))
 
-    key_reset, key_action, key_step = jax.random.split(jax.random.key(1), 3)
-    state = jax.tree.map(jnp.asarray, env.reset_env(key_reset, params)[1])
-    action = env.action_space(params).sample(key_action)
-    plain = env.step_env(key_step, state, action, params)[:4]
-    compiled = jax.jit(env.step_env)(key_step, state, action, params)[:4]
+    key = jax.random.key(1)
+    state, action = jax.tree.map(lambda x: x[0, 0], (first.record.state, first.action))
+    plain = env.step_env(key, state, action, params)[:4]
+    compiled = jax.jit(env.step_env)(key, state, action, params)[:4]
     if not jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, 1e-4, 1e-5), plain, compiled)):
         raise EnvironmentContractError(
             f"{name}.step_env gives other values compiled than uncompiled: it depends on "
@@ -239,8 +238,8 @@ def _check_by_playing(env: Any, params: EnvParams) -> None:
         )
 
 
-def _play(env: Any, params: EnvParams, key: jax.Array) -> Transition:
-    """Random steps of a few lanes, `[T, B, ...]`."""
+def play(env: Any, params: EnvParams, key: jax.Array) -> Transition:
+    """Random steps of a few lanes with the states they led to, `[T, B, ...]`."""
     venv = vector.vectorize(env, DEEP_ENVS)
     sample = jax.vmap(env.action_space(params).sample)
     key_reset, key_steps = jax.random.split(key)
@@ -252,6 +251,7 @@ def _play(env: Any, params: EnvParams, key: jax.Array) -> Transition:
         lambda obs, action: (action, ()),
         key_steps,
         DEEP_STEPS,
+        record="every_step",
     )[1]
 
 

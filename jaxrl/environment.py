@@ -32,6 +32,8 @@ from jaxrl.errors import (
 from jaxrl.types import Array, EnvParams, EnvState, Key, PyTree
 
 ENTRY_POINTS = "jaxrl.envs"
+WORLDS = ("brax", "gymnasium", "jumanji")
+"""Libraries whose environments are made as `LIBRARY:NAME`, besides gymnax."""
 
 
 class Environment(Protocol):
@@ -119,7 +121,8 @@ def make(name: str, **settings: Any) -> tuple[Any, Any]:
 
     Args:
         name: of a registered environment, of one of gymnax's, or `gymnax:NAME` for gymnax's where
-            both exist.
+            both exist; `gymnasium:NAME` is Gymnasium's own, on the host,
+            `brax:NAME` Brax's and `jumanji:NAME` Jumanji's.
         **settings: fields of the environment's parameters to change, such as
             `max_steps_in_episode`, and arguments of its factory.
 
@@ -192,8 +195,13 @@ def episode_limit(env: Any, params: EnvParams, max_steps: int | None, setting: s
 
 
 def supports_render(env: Any) -> bool:
-    """Whether the environment can be drawn on the device."""
-    return callable(getattr(env, "render", None))
+    """Whether the environment can be drawn on the device, at a size that is asked for."""
+    render = getattr(env, "render", None)
+    if not callable(render):
+        return False
+    parameters = inspect.signature(render).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return takes_any or {"height", "width"} <= set(parameters)
 
 
 def supports_describe(env: Any) -> bool:
@@ -205,6 +213,9 @@ def _factory(name: str) -> Callable[..., Any]:
     ours = registered()
     if name in ours:
         return ours[name]
+    world, _, inside = name.partition(":")
+    if inside and world in WORLDS:
+        return functools.partial(_world(world), inside)
     plain = name.removeprefix("gymnax:")
     if plain in gymnax_names():
         return functools.partial(_make_gymnax, plain)
@@ -216,12 +227,25 @@ def _factory(name: str) -> Callable[..., Any]:
     )
 
 
-def _make_gymnax(name: str, **arguments: Any) -> Any:
-    """One of gymnax's environments; its observation space says the type its observations have.
+def _world(world: str) -> Callable[..., Any]:
+    """The class that makes an environment of another library one of ours."""
+    from jaxrl.adapters.brax import BraxEnv
+    from jaxrl.adapters.host import GymnasiumEnv
+    from jaxrl.adapters.jumanji import JumanjiEnv
 
-    gymnax 1.0.1 declares int32 for Catch's floats and float32 for FourRooms' integers.
+    return {"brax": BraxEnv, "gymnasium": GymnasiumEnv, "jumanji": JumanjiEnv}[world]
+
+
+def _make_gymnax(name: str, **arguments: Any) -> Any:
+    """One of gymnax's environments, with pictures and quantities where its structure is known.
+
+    Its observation space says the type its observations have: gymnax 1.0.1 declares int32 for
+    Catch's floats and float32 for FourRooms' integers.
     """
+    from jaxrl_envs import views
+
     env, params = _gymnax().make(name, **arguments)
+    views.supply(env, params)
     obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
     declared = env.observation_space
     if hasattr(obs, "dtype") and getattr(declared(params), "dtype", obs.dtype) != obs.dtype:
@@ -254,18 +278,19 @@ def _build(name: str, factory: Callable[..., Any], settings: dict[str, Any]) -> 
         return env
     if not any(p.kind is p.VAR_KEYWORD for p in signature):
         raise unknown_name(f"setting of {name}", next(iter(rest)), known)
-    # What a factory with **kwargs hands on, the environment's class has to know.
-    known |= set(inspect.signature(type(env)).parameters)
-    for key in rest.keys() - known:
-        raise unknown_name(f"setting of {name}", key, known)
+    # What a factory with **kwargs hands on, the environment's class has to know, if it says.
+    taken = inspect.signature(type(env)).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        for key in rest.keys() - known - set(taken):
+            raise unknown_name(f"setting of {name}", key, known | set(taken))
     return _call(name, factory, arguments | rest)
 
 
 def _call(name: str, factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     try:
         return factory(**arguments)
-    except ValueError as error:  # an argument that the factory refuses
-        raise ConfigError(str(error)) from error
+    except ValueError as error:  # our environments cannot raise jaxrl's own errors
+        raise ConfigError(f"{name}: {error}") from error
     except OSError as error:  # gymnax's MNISTBandit, for one, downloads its data when made
         raise JaxrlError(
             f"{name} could not be made, because it reads a file or the network: {error}."

@@ -146,7 +146,7 @@ def rollout_episodes(
         kept = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), state)
         rows = rows._replace(record=kept)
     _, lanes, rows = jax.lax.while_loop(
-        lambda loop: (loop[0] < num_blocks) & _any_lane(loop[1].running),
+        lambda loop: (loop[0] < num_blocks) & any_lane(loop[1].running),
         play,
         (jnp.int32(0), lanes, rows),
     )
@@ -174,7 +174,7 @@ class _Lanes(NamedTuple):
 
 
 @custom_vmap
-def _any_lane(running: Array) -> Array:
+def any_lane(running: Array) -> Array:
     """Whether any lane is still running: of all seeds, under a `vmap` over them.
 
     A plain `any` would be one answer per seed. A loop with such a condition selects, seed by seed,
@@ -184,10 +184,10 @@ def _any_lane(running: Array) -> Array:
     return running.any()
 
 
-@_any_lane.def_vmap
+@any_lane.def_vmap
 def _any_lane_of_all(axis_size: int, in_batched: list[bool], running: Array) -> tuple[Array, bool]:
     del axis_size, in_batched
-    return _any_lane(running), False
+    return any_lane(running), False
 
 
 def count_steps(steps_per_update: int, total_updates: Any) -> StepCount:

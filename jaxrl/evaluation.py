@@ -16,8 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.environment import check_env, episode_limit
-from jaxrl.errors import check_range
+from jaxrl import spaces
+from jaxrl.environment import check_env, env_name, episode_limit
+from jaxrl.episodes import any_lane
+from jaxrl.errors import SpaceError, check_range
 from jaxrl.records import EvalSummary
 from jaxrl.types import ActFn, Algorithm, Array, EnvParams, Key, PyTree
 from jaxrl.vector import reset_batch, select_lanes, step_batch
@@ -68,7 +70,7 @@ def play_episodes(
 
     def unfinished(carry: Any) -> Array:
         step, _, _, _, episodes = carry
-        return (step < max_steps) & ~episodes.finished.all()
+        return (step < max_steps) & any_lane(~episodes.finished)
 
     def step(carry: Any) -> Any:
         step, key, obs, env_state, episodes = carry
@@ -151,3 +153,22 @@ def summarize(episodes: Episodes, greedy: bool) -> EvalSummary:
         np.asarray(episodes.finished),
         greedy,
     )
+
+
+def moved(algorithm: Algorithm, env: Any) -> Algorithm:
+    """The algorithm, to be evaluated in another environment than the one it learned in.
+
+    Raises:
+        SpaceError: observations or actions of another shape or kind.
+    """
+    for kind, spaces_of in (("observations", "observation_space"), ("actions", "action_space")):
+        made_for, found = (
+            getattr(world, spaces_of)(world.default_params) for world in (algorithm.env, env)
+        )
+        if spaces.describe(made_for) != spaces.describe(found):
+            raise SpaceError(
+                f"the policy was trained on {env_name(algorithm.env)}, whose {kind} are "
+                f"{spaces.describe(made_for)}; those of {env_name(env)} are "
+                f"{spaces.describe(found)}: evaluate it in an environment with the same."
+            )
+    return algorithm._replace(env=env)

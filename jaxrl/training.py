@@ -129,6 +129,11 @@ def train(
             "build one for the environment first, for example jaxrl.ppo(env)."
         )
     env, source = algorithm.env, reward or rewards.environment()
+    if resume is not None and getattr(env, "on_host", False):
+        raise ConfigError(
+            f"resume={str(resume)!r}: a run in {env_name(env)} cannot be resumed, because the "
+            "environment's state is the host's and is not stored. Train anew, without resume."
+        )
     check_env(env, env_params)
     env_params = _as_arrays(env.default_params if env_params is None else env_params)
     lanes = _seed_lanes(algorithm, seeds) if lanes is None else tuple(lanes)

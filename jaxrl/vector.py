@@ -48,6 +48,9 @@ from jaxrl.types import (
 STARTS_AHEAD_BYTES = 2**24
 """Up to this size, the starts of episodes for a whole rollout are drawn at once."""
 
+Stepped = tuple[PyTree, EnvState, Array, Array, Array]
+"""`(next_obs, state, reward, terminated, truncated)`, each `[B, ...]`."""
+
 ResetPolicy = Literal["fresh", "pooled"]
 RESET_POLICIES = ("fresh", "pooled")
 
@@ -120,6 +123,45 @@ def no_episodes() -> Metrics:
     }
 
 
+def begin(obs: PyTree, state: EnvState, num_envs: int, pool: PyTree = None) -> VectorState:
+    """All lanes at the start of an episode, `(obs, state)` `[B, ...]`."""
+    return VectorState(
+        env=state,
+        obs=obs,
+        episode_return=jnp.zeros(num_envs, jnp.float32),
+        episode_length=jnp.zeros(num_envs, jnp.int32),
+        pool=pool,
+        episodes=no_episodes(),
+    )
+
+
+def finish_step(
+    state: VectorState, stepped: Stepped, start: tuple[PyTree, EnvState]
+) -> tuple[VectorState, VectorStep]:
+    """Counts a step of all lanes, and puts those whose episodes ended at a start.
+
+    Args:
+        state: from before the step.
+        stepped: what `step_batch` gave.
+        start: `(obs, state)` `[B, ...]` of the next episode, of which ended lanes take theirs.
+    """
+    next_obs, next_state, reward, terminated, truncated = stepped
+    ended = terminated | truncated
+    episode_return = state.episode_return + reward
+    episode_length = state.episode_length + 1
+    start_obs, start_state = start
+    step = VectorStep(
+        next_obs, next_state, reward, terminated, truncated, episode_return, episode_length
+    )
+    state = state._replace(
+        env=select_lanes(ended, start_state, next_state),
+        obs=select_lanes(ended, start_obs, next_obs),
+        episode_return=jnp.where(ended, 0.0, episode_return),
+        episode_length=jnp.where(ended, 0, episode_length),
+    )
+    return state, step
+
+
 def select_lanes(mask: Array, on_true: PyTree, on_false: PyTree) -> PyTree:
     """Lane by lane, the leaf of one tree or of the other. `mask` is bool `[B]`."""
 
@@ -142,9 +184,7 @@ def reset_batch(env: Any, key: Key, params: EnvParams, num_envs: int) -> tuple[P
     return _strong(obs), _strong(state)
 
 
-def step_batch(
-    env: Any, key: Key, state: EnvState, action: PyTree, params: EnvParams
-) -> tuple[PyTree, EnvState, Array, Array, Array]:
+def step_batch(env: Any, key: Key, state: EnvState, action: PyTree, params: EnvParams) -> Stepped:
     """`(next_obs, state, reward, terminated, truncated)` of one step of every lane, no reset."""
     num_envs = jax.tree.leaves(state)[0].shape[0]
     keys = jax.random.split(key, num_envs)  # dead code, and removed, where step_env draws nothing
@@ -170,7 +210,8 @@ def vectorize(
     """Batches an environment.
 
     Args:
-        env: an environment (see `jaxrl.environment.Environment`).
+        env: an environment (see `jaxrl.environment.Environment`). One with a method
+            `vectorize(num_envs) -> VectorEnv` steps its lanes by that.
         num_envs: number of lanes `B`, at least 1.
         reset: `fresh` or `pooled`; see the module's docstring for what each costs.
         pool_size: start states in the pool; default `num_envs`. Only with `pooled`.
@@ -187,6 +228,12 @@ def vectorize(
         raise ConfigError(f"pool_size={pool_size} needs reset='pooled'; with 'fresh' drop it.")
     if pool_size is not None and pool_size < 1:
         raise ConfigError(f"pool_size={pool_size}: needed is at least 1.")
+    if hasattr(env, "vectorize"):
+        if reset != "fresh":
+            raise ConfigError(
+                f"reset={reset!r}: {env.name} restarts its lanes itself, which is reset='fresh'."
+            )
+        return env.vectorize(num_envs)
     size = pool_size or num_envs
 
     def draw_pool(key: Key, params: EnvParams) -> PyTree:
@@ -195,14 +242,7 @@ def vectorize(
     def reset_all(key: Key, params: EnvParams) -> VectorState:
         key_lanes, key_pool = jax.random.split(key)
         obs, state = reset_batch(env, key_lanes, params, num_envs)
-        return VectorState(
-            env=state,
-            obs=obs,
-            episode_return=jnp.zeros(num_envs, jnp.float32),
-            episode_length=jnp.zeros(num_envs, jnp.int32),
-            pool=draw_pool(key_pool, params),
-            episodes=no_episodes(),
-        )
+        return begin(obs, state, num_envs, draw_pool(key_pool, params))
 
     def refresh(key: Key, state: VectorState, params: EnvParams) -> VectorState:
         return state._replace(pool=draw_pool(key, params))
@@ -216,23 +256,7 @@ def vectorize(
     def step(
         key: Key, state: VectorState, action: PyTree, start: PyTree, params: EnvParams
     ) -> tuple[VectorState, VectorStep]:
-        next_obs, next_state, reward, terminated, truncated = step_batch(
-            env, key, state.env, action, params
-        )
-        ended = terminated | truncated
-        episode_return = state.episode_return + reward
-        episode_length = state.episode_length + 1
-        start_obs, start_state = start
-        step = VectorStep(
-            next_obs, next_state, reward, terminated, truncated, episode_return, episode_length
-        )
-        state = state._replace(
-            env=select_lanes(ended, start_state, next_state),
-            obs=select_lanes(ended, start_obs, next_obs),
-            episode_return=jnp.where(ended, 0.0, episode_return),
-            episode_length=jnp.where(ended, 0, episode_length),
-        )
-        return state, step
+        return finish_step(state, step_batch(env, key, state.env, action, params), start)
 
     return VectorEnv(num_envs, reset_all, refresh, starts, step)
 

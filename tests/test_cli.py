@@ -93,6 +93,14 @@ def test_eval_plays_every_seed(finished, capsys):
     assert "IQM over 2 seeds" in out and "interval" not in out  # of two seeds there is none
 
 
+def test_eval_plays_in_unmodified_gymnasium(finished, capsys):
+    flags = ["--env", "gymnasium:CartPole-v1", "--episodes", "2"]
+    status, out, _ = run(capsys, "eval", str(finished), *flags)
+    assert status == 0 and "ppo on gymnasium:CartPole-v1, 2 greedy episodes a seed" in out
+    status, _, err = run(capsys, "eval", str(finished), "--env", "snake-v0")
+    assert status == 2 and "trained on CartPole-v1, whose observations are Box(4,)" in err
+
+
 def test_plot_and_render_write_files(finished, capsys, tmp_path):
     picture, film = tmp_path / "c.png", tmp_path / "x.gif"
     assert run(capsys, "plot", str(finished), str(finished), "-o", str(picture))[0] == 0

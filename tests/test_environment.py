@@ -188,8 +188,25 @@ def test_an_old_or_missing_gymnax_is_told_what_to_install(monkeypatch):
         make("gymnax:CartPole-v1")
 
 
+def test_a_factory_that_refuses_its_arguments_is_a_mistake_in_the_configuration():
+    with pytest.raises(ConfigError, match=r"RobotMaze-v0: size=8: .* type size=9"):
+        make("RobotMaze-v0", size=8)
+
+
 def test_what_is_supported_is_found_by_structure():
-    ours, theirs = jaxrl_envs.CartPole(), make("gymnax:CartPole-v1")[0]
+    ours, theirs = jaxrl_envs.CartPole(), make("Catch-bsuite")[0]
     assert environment.supports_render(ours) and environment.supports_describe(ours)
     assert not environment.supports_render(theirs) and not environment.supports_describe(theirs)
     assert max_episode_steps(ours, object()) is None
+
+
+def test_a_render_of_another_kind_is_none_of_ours():
+    env = make("PointRobot-misc")[0]  # has one that draws with matplotlib, on the host
+    assert callable(env.render) and not environment.supports_render(env)
+
+
+def test_gymnaxs_environments_are_drawn_where_their_structure_is_known():
+    known, board = make("gymnax:CartPole-v1")[0], make("Freeway-MinAtar")[0]
+    assert environment.supports_render(known) and environment.supports_describe(known)
+    assert environment.supports_render(board) and not environment.supports_describe(board)
+    assert set(known.quantities) == set(jaxrl_envs.CartPole.quantities)

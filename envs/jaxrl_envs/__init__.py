@@ -11,7 +11,10 @@ from jaxrl_envs.base import Environment as Environment
 from jaxrl_envs.base import EnvParams as EnvParams
 from jaxrl_envs.base import EnvState as EnvState
 from jaxrl_envs.cartpole import CartPole as CartPole
+from jaxrl_envs.cartpole_swing import CartPoleSwing as CartPoleSwing
 from jaxrl_envs.lunar_lander import LunarLander as LunarLander
+from jaxrl_envs.maze import RobotMaze as RobotMaze
+from jaxrl_envs.snake import Snake as Snake
 from jaxrl_envs.spaces import Box as Box
 from jaxrl_envs.spaces import Discrete as Discrete
 
@@ -22,5 +25,8 @@ ENVIRONMENTS: dict[str, Callable[..., Environment]] = {
     # The names in papers before 2024: the same physics, reward and observations.
     "LunarLander-v2": LunarLander,
     "LunarLanderContinuous-v2": partial(LunarLander, True),
+    "CartPoleSwing-v0": CartPoleSwing,
+    "RobotMaze-v0": RobotMaze,
+    "snake-v0": Snake,
 }
 """Name to factory."""

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 
@@ -88,6 +89,21 @@ class Environment:
     def is_truncated(self, state: Any, params: Any) -> jax.Array:
         """Whether the time limit is reached."""
         return state.time >= params.max_steps_in_episode
+
+    def check_action(self, action: Any, params: Any = None) -> None:
+        """Raises ValueError for a concrete action outside the action space.
+
+        To be called first by `step_env`. An action that is being traced has no value to look at;
+        inside `jit` an environment takes it for the nearest one that exists.
+        """
+        if isinstance(action, jax.core.Tracer):
+            return
+        space, given = self.action_space(params), np.asarray(action)
+        whole = hasattr(space, "n")
+        # numpy, because a jax operation would be traced where the state is.
+        low, high = (0, space.n - 1) if whole else (np.asarray(space.low), np.asarray(space.high))
+        if not np.all((given >= low) & (given <= high)) or (whole and np.any(given % 1)):
+            raise ValueError(f"action={action} of {self.name}: needed is one of {space}.")
 
     def reset_batch(self, key: jax.Array, params: Any, num_envs: int) -> tuple[Any, Any]:
         """Starts of `num_envs` episodes, `[B, ...]`.

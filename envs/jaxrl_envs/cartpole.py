@@ -51,7 +51,7 @@ class CartPoleParams(base.EnvParams):
 
 
 class CartPole(base.Environment):
-    """CartPole-v1. Action 0 pushes the cart left, 1 right; others are clamped to these."""
+    """CartPole-v1. Action 0 pushes the cart left, 1 right; inside `jit` others are clamped."""
 
     quantities: ClassVar[dict[str, tuple[str, str]]] = {
         "cart_position": ("m", "position of the cart; 0 is the middle, positive is right"),
@@ -78,6 +78,13 @@ class CartPole(base.Environment):
         """One step of 0.02 s. A state that had terminated before gives reward 0."""
         del key
         fell_before = self.is_terminated(state, params)
+        state = self.move(state, action, params)
+        reward = 1.0 - fell_before.astype(jnp.float32)
+        return self.get_obs(state), state, reward, self.is_terminated(state, params), {}
+
+    def move(self, state: CartPoleState, action: Any, params: CartPoleParams) -> CartPoleState:
+        """The state 0.02 s later; raises ValueError for an action that is none, outside `jit`."""
+        self.check_action(action)
         force = jnp.where(action > 0, params.force_mag, -params.force_mag)
         cos, sin = jnp.cos(state.theta), jnp.sin(state.theta)
         total_mass = params.masspole + params.masscart
@@ -90,15 +97,13 @@ class CartPole(base.Environment):
         )
         x_acc = temp - polemass_length * theta_acc * cos / total_mass
 
-        state = CartPoleState(
+        return state.replace(
             time=state.time + 1,
             x=state.x + params.tau * state.x_dot,
             x_dot=state.x_dot + params.tau * x_acc,
             theta=state.theta + params.tau * state.theta_dot,
             theta_dot=state.theta_dot + params.tau * theta_acc,
         )
-        reward = 1.0 - fell_before.astype(jnp.float32)
-        return self.get_obs(state), state, reward, self.is_terminated(state, params), {}
 
     def reset_env(self, key: jax.Array, params: CartPoleParams) -> tuple[jax.Array, CartPoleState]:
         """All four quantities uniform in ±0.05."""
@@ -163,7 +168,11 @@ class CartPole(base.Environment):
         scale with the width. Positions are not rounded to pixels, as Gymnasium's are, so that a
         small motion shows.
         """
-        at = draw.canvas(height, width)
+        return draw.to_uint8(self.picture(state, params, draw.canvas(height, width)))
+
+    def picture(self, state: CartPoleState, params: CartPoleParams, at: draw.Canvas) -> jax.Array:
+        """The same before it is rounded, float32 `[H, W, 3]`."""
+        width = at.x.shape[1]
         unit = width / 600  # pixels of this picture per pixel of Gymnasium's
         # Gymnasium's coordinates are pixels, not points between them, and its shapes include
         # their outline: they are a pixel wider than they say.
@@ -190,4 +199,4 @@ class CartPole(base.Environment):
             (draw.disc(at, axle, 5 * unit), (129, 132, 203)),
         ):
             image = draw.paint(image, draw.coverage(draw.grow(shape, rim)), color)
-        return draw.to_uint8(image)
+        return image

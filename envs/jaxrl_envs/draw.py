@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Color = Any
 """`(red, green, blue)`, 0 to 255: a tuple, or an array `[3]`."""
@@ -24,10 +25,14 @@ MIN_SIZE = 16
 
 
 class Canvas(NamedTuple):
-    """Pixel centres: `x` is `[1, W]` and `y` is `[H, 1]`, row 0 at the top of the picture."""
+    """Pixel centres: `x` is `[1, W]` and `y` is `[H, 1]`, row 0 at the top of the picture.
 
-    x: jax.Array
-    y: jax.Array
+    A picture's own canvas is of numpy's arrays: what is computed from them alone is computed
+    when the program is compiled, and not for every pixel of every frame.
+    """
+
+    x: Any
+    y: Any
 
 
 def canvas(height: int, width: int) -> Canvas:
@@ -36,8 +41,8 @@ def canvas(height: int, width: int) -> Canvas:
         raise ValueError(
             f"height={height}, width={width}: a picture needs at least {MIN_SIZE} pixels a side."
         )
-    x = jnp.arange(width, dtype=jnp.float32)[None, :] + 0.5
-    y = height - (jnp.arange(height, dtype=jnp.float32)[:, None] + 0.5)
+    x = np.arange(width, dtype=np.float32)[None, :] + np.float32(0.5)
+    y = np.float32(height) - (np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5))
     return Canvas(x, y)
 
 
@@ -103,6 +108,21 @@ def below(at: Canvas, heights: jax.Array, spacing: Any) -> jax.Array:
     return (at.y - (start + (place - piece) * rise)) / steepness
 
 
+def arc(at: Canvas, center: Any, radius: Any, width: Any, start: float, end: float) -> jax.Array:
+    """Signed distance to a piece of a ring, `width` thick, from one angle to another. `[H, W]`.
+
+    Angles are in radians counter-clockwise from the right, `start < end < start + 2π`.
+    """
+    x, y = at.x - center[0], at.y - center[1]
+    ring = jnp.abs(jnp.sqrt(x**2 + y**2) - radius) - width / 2
+    half = (end - start) / 2
+    middle = jnp.array([jnp.cos(start + half), jnp.sin(start + half)])
+    along, across = x * middle[0] + y * middle[1], jnp.abs(y * middle[0] - x * middle[1])
+    # The sector about the middle, its distance taken to the straight line that bounds it.
+    sector = across * jnp.cos(half) - along * jnp.sin(half)
+    return jnp.maximum(ring, sector)
+
+
 def grow(distance: jax.Array, by: Any) -> jax.Array:
     """The shape made larger by that many pixels on every side."""
     return distance - by
@@ -128,6 +148,65 @@ def outline(distance: jax.Array, width: Any = 1.0) -> jax.Array:
 def paint(image: jax.Array, cover: jax.Array, color: Color, alpha: Any = 1.0) -> jax.Array:
     """The image with a colour laid over it where `cover` `[H, W]` says. `[H, W, 3]`."""
     return image + (alpha * cover)[..., None] * (jnp.asarray(color, jnp.float32) - image)
+
+
+class Board(NamedTuple):
+    """Where square cells lie in a picture: as large as fit, in the middle.
+
+    Attributes:
+        left: x of the left edge, pixels.
+        top: y of the upper edge, pixels.
+        cell: side of a cell, pixels.
+        rows, columns: how many cells there are.
+    """
+
+    left: float
+    top: float
+    cell: float
+    rows: int
+    columns: int
+
+
+def board(height: int, width: int, rows: int, columns: int) -> Board:
+    """The board of `rows` by `columns` cells in a picture of that size."""
+    cell = min(height / rows, width / columns)
+    return Board((width - cell * columns) / 2, (height + cell * rows) / 2, cell, rows, columns)
+
+
+def paint_cells(
+    image: jax.Array, at: Canvas, place: Board, colors: jax.Array, gap: float = 0.0
+) -> jax.Array:
+    """The image with the cells of a board laid over it. `[H, W, 3]`.
+
+    Each pixel is mixed of the cells in the exact shares in which it overlaps them: two small
+    products of matrices, no gather.
+
+    Args:
+        image: `[H, W, 3]`.
+        at: its canvas.
+        place: where the board lies.
+        colors: `[rows, columns, 3]`; with a gap `[2 rows + 1, 2 columns + 1, 3]`, in which the
+            odd ones are the cells and the even ones what lies between them.
+        gap: what lies between two cells, as a share of a cell's side.
+    """
+    across = _overlap(at.x[0] - place.left, place.columns, place.cell, gap)
+    down = _overlap(place.top - at.y[:, 0], place.rows, place.cell, gap)
+    inside = down.sum(1)[:, None] * across.sum(1)[None, :]
+    # In full precision: the short floats of an accelerator would be off by a whole colour.
+    cells = jnp.einsum("hr,wc,rck->hwk", down, across, colors, precision="highest")
+    return image * (1 - inside[..., None]) + cells
+
+
+def _overlap(centers: np.ndarray, count: int, cell: float, gap: float) -> np.ndarray:
+    """How much of each pixel `[P]` lies in each cell along one axis, `[P, cells]`."""
+    ends = np.arange(count + 1) * cell
+    if gap:
+        half = gap * cell / 2
+        # The gaps at the rim are half as wide.
+        ends = np.clip(np.stack([ends - half, ends + half], 1).ravel(), 0.0, count * cell)
+    low = np.maximum(ends[:-1], centers[:, None] - 0.5)
+    high = np.minimum(ends[1:], centers[:, None] + 0.5)
+    return np.maximum(high - low, 0.0).astype(np.float32)
 
 
 def rotate(points: jax.Array, angle: Any) -> jax.Array:

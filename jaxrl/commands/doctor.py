@@ -14,6 +14,7 @@ OPTIONAL = {
     "PIL": ("video", "GIFs"),
     "imageio_ffmpeg": ("video", "MP4 videos"),
     "tensorboardX": ("tensorboard", "TensorBoard logs"),
+    "gymnasium": ("gymnasium", "bridges to Gymnasium"),
     "wandb": ("wandb", "Weights & Biases"),
 }
 

@@ -8,7 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxrl import spaces
-from jaxrl.environment import gymnax_names, make, registered, supports_describe, supports_render
+from jaxrl.environment import (
+    WORLDS,
+    gymnax_names,
+    make,
+    registered,
+    supports_describe,
+    supports_render,
+)
 from jaxrl.presets import PRESETS
 
 DOWNLOADS = {"MNISTBandit-bsuite"}
@@ -41,3 +48,4 @@ def main(argv: Sequence[str]) -> None:
             ", ".join(presets) or "–",
         )
     Console().print(table)
+    print(f"other libraries' own, by their names there: {', '.join(f'{w}:NAME' for w in WORLDS)}")

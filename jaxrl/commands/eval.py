@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import tyro
 
 from jaxrl.commands.options import enable_compilation_cache
-from jaxrl.evaluation import evaluate
+from jaxrl.environment import make
+from jaxrl.evaluation import evaluate, moved
+from jaxrl.records import EvalSummary
 from jaxrl.run.folder import by_setting, over_seeds
 from jaxrl.run.opening import open_run
 from jaxrl.run.plots import BAND_FROM
@@ -23,6 +25,8 @@ class EvalOptions:
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
+    env: str | None = None
+    """Play in this one instead of where it was trained, such as gymnasium:CartPole-v1."""
     episodes: int = 100
     """Episodes per seed."""
     stochastic: bool = False
@@ -38,18 +42,24 @@ def main(argv: Sequence[str]) -> None:
     options = tyro.cli(EvalOptions, args=list(argv), prog="jaxrl eval")
     opened = open_run(options.run)
     enable_compilation_cache()
-    summary = evaluate(
-        opened.algorithm,
-        opened.policies,
-        opened.env_params,
+    settings: dict[str, Any] = dict(
         num_episodes=options.episodes,
         greedy=not options.stochastic,
         seed=options.seed,
         max_steps=options.max_steps,
     )
-    config = opened.record.config
+    algorithm, env_params = opened.algorithm, opened.env_params
+    if options.env is not None:
+        env, env_params = make(options.env)
+        algorithm = moved(algorithm, env)
+    summary = evaluate(algorithm, opened.policies, env_params, **settings)
+    _report(options, opened.record.config, summary)
+
+
+def _report(options: EvalOptions, config: dict[str, Any], summary: EvalSummary) -> None:
     kind = "sampled" if options.stochastic else "greedy"
-    print(f"{config['algorithm']} on {config['env']}, {options.episodes} {kind} episodes a seed")
+    where = options.env or config["env"]
+    print(f"{config['algorithm']} on {where}, {options.episodes} {kind} episodes a seed")
     labels = config["labels"] or [{} for _ in config["seeds"]]
     for seed, label, returns, lengths in zip(
         config["seeds"], labels, summary.returns, summary.lengths, strict=True

@@ -18,6 +18,7 @@ from jaxrl.evaluation import evaluation_key
 from jaxrl.records import TrainResult
 from jaxrl.run.notebook import display_image, in_notebook
 from jaxrl.types import Algorithm, EnvParams, Key, PyTree
+from jaxrl_envs.draw import MIN_SIZE
 
 FRAMES_AT_ONCE = 64
 """Frames drawn in one call: 64 of 400 × 600 are 46 MB."""
@@ -52,9 +53,11 @@ def rollout_frames(
 
     Raises:
         JaxrlError: the environment has no `render`.
-        ConfigError: no frames asked for.
+        ConfigError: no frames asked for, or too small ones.
     """
     check_range("max_frames", max_frames, 1)
+    check_range("height", height, MIN_SIZE)
+    check_range("width", width, MIN_SIZE)
     env = algorithm.env
     if not supports_render(env):
         raise JaxrlError(

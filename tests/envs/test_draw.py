@@ -88,3 +88,41 @@ def test_no_pixel_is_gathered():
     _, state = env.reset_env(jax.random.key(0), env.default_params)
     program = jax.make_jaxpr(lambda s: env.render(s, env.default_params))(state)
     assert "gather" not in str(program) and "max" in str(program)
+
+
+def test_an_arc_is_its_share_of_a_ring():
+    quarter = draw.arc(AT, (30.2, 20.1), 12.0, 4.0, 0.3, 0.3 + np.pi / 2)
+    assert area(quarter) == pytest.approx(np.pi * 24 * 4 / 4, rel=0.03)
+    most = draw.arc(AT, (30.2, 20.1), 12.0, 4.0, 0.5, 0.5 + 1.5 * np.pi)
+    assert area(most) == pytest.approx(np.pi * 24 * 4 * 0.75, rel=0.03)
+    # It begins at the right for an angle of zero, and goes up from there.
+    cover = draw.coverage(draw.arc(AT, (30.0, 20.0), 12.0, 4.0, 0.0, 1.0))
+    assert float(cover[16, 41]) == 1 and float(cover[24, 41]) == 0
+
+
+def test_cells_fill_the_largest_board_that_fits():
+    place = draw.board(40, 60, 4, 2)
+    assert place == (20.0, 40.0, 10.0, 4, 2)
+    assert draw.board(60, 40, 1, 2) == (0.0, 40.0, 20.0, 1, 2)
+    colors = jnp.arange(8.0).reshape(4, 2, 1) * jnp.ones(3) + 10
+    image = draw.paint_cells(draw.background(AT, (1, 1, 1)), AT, place, colors)
+    np.testing.assert_allclose(image[:, 5], 1)
+    for row, column in ((0, 0), (3, 1), (2, 0)):
+        np.testing.assert_allclose(image[row * 10 + 3, 20 + column * 10 + 3], colors[row, column])
+
+
+def test_a_pixel_between_cells_is_mixed_of_them():
+    at = draw.canvas(16, 16)
+    colors = 100.0 * jnp.eye(3)[..., None] * jnp.ones(3)
+    place = draw.board(16, 16, 3, 3)
+    image = draw.paint_cells(draw.background(at, (0, 0, 0)), at, place, colors)
+    np.testing.assert_allclose(image[2, 5], 100 / 3, rtol=1e-4)  # a third of it is the first cell
+    np.testing.assert_allclose(float(image.sum()), 3 * 100 * 3 * (16 / 3) ** 2, rtol=1e-4)
+
+
+def test_gaps_between_cells_have_their_share():
+    at, place = draw.canvas(40, 40), draw.board(40, 40, 2, 2)
+    colors = jnp.zeros((5, 5, 3)).at[1::2, 1::2].set(1.0)
+    image = draw.paint_cells(draw.background(at, (0, 0, 0)), at, place, colors, gap=0.2)
+    assert float(image[..., 0].sum()) == pytest.approx(4 * (0.8 * 20) ** 2, rel=1e-4)
+    assert float(image[1, 1, 0]) == 0 and float(image[2, 2, 0]) == 1

@@ -42,7 +42,7 @@ class Counter:
     def is_truncated(self, state, params):
         return state.time >= params.max_steps_in_episode
 
-    def render(self, state, params, *, height=4, width=6):
+    def render(self, state, params, *, height=16, width=24):
         return jnp.full((height, width, 3), state.time, jnp.uint8)
 
 
@@ -66,14 +66,14 @@ def brightness(frames):
 
 
 def test_one_episode_from_start_to_end():
-    frames = rollout_frames(algorithm(), jnp.int32(1), height=4, width=6)
-    assert frames.dtype == np.uint8 and frames.shape == (6, 4, 6, 3)
+    frames = rollout_frames(algorithm(), jnp.int32(1), height=16, width=24)
+    assert frames.dtype == np.uint8 and frames.shape == (6, 16, 24, 3)
     assert brightness(frames) == [0, 1, 2, 3, 4, 5]  # nothing after the end
 
 
 def test_time_limit_and_max_steps_end_it():
     limited = Params(length=99, max_steps_in_episode=3)
-    small = {"height": 2, "width": 2}
+    small = {"height": 16, "width": 16}
     frames = rollout_frames(algorithm(), jnp.int32(1), limited, **small)
     assert brightness(frames) == [0, 1, 2, 3]
     frames = rollout_frames(algorithm(), jnp.int32(1), max_steps=2, **small)
@@ -81,15 +81,21 @@ def test_time_limit_and_max_steps_end_it():
 
 
 def test_greedy_or_sampled():
-    frames = rollout_frames(algorithm(), jnp.int32(1), greedy=False, height=2, width=2)
+    frames = rollout_frames(algorithm(), jnp.int32(1), greedy=False, height=16, width=16)
     assert brightness(frames) == [0, 2, 4, 6]
 
 
 def test_long_episodes_are_thinned_and_drawn_in_chunks(monkeypatch):
     monkeypatch.setattr(video, "FRAMES_AT_ONCE", 4)
     params = Params(length=30)
-    frames = rollout_frames(algorithm(), jnp.int32(1), params, max_frames=11, height=2, width=2)
+    frames = rollout_frames(algorithm(), jnp.int32(1), params, max_frames=11, height=16, width=16)
     assert brightness(frames) == list(range(0, 31, 3))
+
+
+@pytest.mark.parametrize("size", [dict(height=15), dict(width=2)])
+def test_a_picture_too_small_is_refused(size):
+    with pytest.raises(ConfigError, match=r"(height=15|width=2) is out of range: .*\[16"):
+        rollout_frames(algorithm(), jnp.int32(1), **size)
 
 
 def test_environment_without_render():

@@ -1,0 +1,202 @@
+"""Steps and pictures per second of every environment, beside Gymnasium's of the same name.
+
+    python benchmarks/environments.py                       all of them
+    python benchmarks/environments.py snake-v0 CartPole-v1  some
+
+Random actions, episodes restarting by themselves, all in this process and in turn. Gymnasium steps
+by its own numpy vector environment where it has one, else by `SyncVectorEnv`, with actions drawn
+beforehand; ours draw them as they go. Pictures are drawn at their original's size, ours 64 in one
+call, Gymnasium's with pygame one after another. Compiling is left out.
+
+Lines go to `benchmarks/results/environments.jsonl`, and the tables in `benchmarks/README.md` are
+made from the last run in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from report import write_report
+from throughput import commit
+
+import jaxrl
+from jaxrl.environment import supports_render
+from jaxrl.run.machine import machine
+from jaxrl.vector import reset_batch, rollout, vectorize
+from jaxrl_envs import ENVIRONMENTS
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+RESULTS = Path(__file__).parent / "results" / "environments.jsonl"
+SIZES = (1, 64, 1024, 16384)
+VARIANTS_AT = 1024
+LONGEST = 3.0
+"""Seconds after which no further round of a measurement begins."""
+STEPS = 2**16
+"""Steps of all lanes together that one measurement takes, at least 8 a lane."""
+HOST_STEPS = 2**12
+HOST_LARGEST = 1024
+"""Largest number of lanes that a loop in Python is asked to step."""
+FRAMES = 64
+DRAWN_TOO = ("Acrobot-v1", "Pendulum-v1", "MountainCar-v0", "Breakout-MinAtar")
+"""Environments of gymnax's that are drawn here."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    # An older name of the same environment is not measured again.
+    ours = [name for name, factory in ENVIRONMENTS.items() if factory().name == name]
+    parser.add_argument("names", nargs="*", default=ours)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    run = time.strftime("%Y-%m-%dT%H:%M:%S")
+    about = {"run": run, "date": str(date.today()), "commit": commit(), "machine": machine()}
+
+    def note(**measured: Any) -> None:
+        with RESULTS.open("a") as file:
+            file.write(json.dumps({**measured, **about}) + "\n")
+        print({key: value for key, value in measured.items() if key != "rates"}, flush=True)
+
+    for name in args.names:
+        for size in args.sizes:
+            note(env=name, kind="steps", by="jaxrl", num_envs=size, **our_steps(name, size, args))
+            theirs = gymnasium_steps(name, size, args)
+            if theirs is not None:
+                note(env=name, kind="steps", num_envs=size, **theirs)
+        for by, reset, settings in variants(name):
+            measured = our_steps(name, VARIANTS_AT, args, reset, settings)
+            note(env=name, kind="steps", by=by, num_envs=VARIANTS_AT, **measured)
+    for name in (*args.names, *DRAWN_TOO):
+        if not supports_render(jaxrl.make(name)[0]):
+            continue
+        note(env=name, kind="frames", by="jaxrl", **our_frames(name, args))
+        theirs = gymnasium_frames(name, args)
+        if theirs is not None:
+            note(env=name, kind="frames", by="gymnasium", **theirs)
+    write_report()
+
+
+def variants(name: str) -> list[tuple[str, Any, dict[str, Any]]]:
+    """Other ways to step an environment: what to call each, its resets, its settings."""
+    found: list[tuple[str, Any, dict[str, Any]]] = [("jaxrl, pooled", "pooled", {})]
+    if "solver" in inspect.signature(type(ENVIRONMENTS[name]())).parameters:
+        found.append(("jaxrl, fast solver", "fresh", {"solver": "fast"}))
+    return found
+
+
+def rates(play: Callable[[], Any], count: int, rounds: int) -> dict[str, Any]:
+    """Times a call that does `count` things; the first one is not counted.
+
+    What takes long is called fewer times, so that a run stays a matter of minutes.
+    """
+    play()
+    seconds: list[float] = []
+    while len(seconds) < rounds and sum(seconds) < LONGEST:
+        began = time.perf_counter()
+        play()
+        seconds.append(time.perf_counter() - began)
+    each = [count / s for s in seconds]
+    return {"rate": statistics.median(each), "rates": each}
+
+
+def our_steps(
+    name: str, size: int, args: Any, reset: Any = "fresh", settings: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    env, params = jaxrl.make(name, **(settings or {}))
+    venv = vectorize(env, size, reset=reset)
+    num_steps = max(8, min(1024, STEPS // size))
+    sample = jax.vmap(env.action_space(params).sample)
+
+    @jax.jit
+    def play(state: Any, key: jax.Array) -> Any:
+        state, trajectory = rollout(
+            venv,
+            params,
+            state,
+            lambda key: sample(jax.random.split(key, size)),
+            lambda obs, action: (action, ()),
+            key,
+            num_steps,
+        )
+        # Observations must be made, but need not be kept.
+        return state, trajectory.reward.sum()
+
+    state = jax.jit(venv.reset)(jax.random.key(0), params)
+    key = jax.random.key(1)
+    return rates(lambda: jax.block_until_ready(play(state, key)), size * num_steps, args.rounds)
+
+
+def gymnasium_steps(name: str, size: int, args: Any) -> dict[str, Any] | None:
+    """Gymnasium's rate, or None where it has no such environment or it would take too long."""
+    import gymnasium
+
+    spec = gymnasium.registry.get(name)
+    if spec is None:
+        return None
+    mode = "vector_entry_point" if spec.vector_entry_point else "sync"
+    if mode == "sync" and size > HOST_LARGEST:
+        return None
+    try:
+        envs = gymnasium.make_vec(name, size, mode)
+    except gymnasium.error.DependencyNotInstalled:
+        return None
+    envs.reset(seed=0)
+    total = HOST_STEPS if mode == "sync" else STEPS
+    num_steps = max(4, min(1024, total // size))
+    envs.action_space.seed(0)
+    actions = [envs.action_space.sample() for _ in range(num_steps)]
+
+    def play() -> None:
+        for action in actions:
+            envs.step(action)
+
+    measured = rates(play, size * num_steps, args.rounds)
+    envs.close()
+    return {"by": "gymnasium", "mode": mode, **measured}
+
+
+def our_frames(name: str, args: Any) -> dict[str, Any]:
+    env, params = jaxrl.make(name)
+    defaults = inspect.signature(env.render).parameters
+    height, width = (defaults[side].default for side in ("height", "width"))
+    states = reset_batch(env, jax.random.key(0), params, FRAMES)[1]
+    draw = jax.jit(jax.vmap(lambda state: env.render(state, params, height=height, width=width)))
+    measured = rates(lambda: jax.block_until_ready(draw(states)), FRAMES, args.rounds)
+    return {"height": height, "width": width, **measured}
+
+
+def gymnasium_frames(name: str, args: Any) -> dict[str, Any] | None:
+    import gymnasium
+
+    if name not in gymnasium.registry:
+        return None
+    try:
+        env = gymnasium.make(name, render_mode="rgb_array")
+        env.reset(seed=0)
+        frame = np.asarray(env.render())
+    except gymnasium.error.DependencyNotInstalled:
+        return None
+
+    def play() -> None:
+        for _ in range(FRAMES):
+            env.render()
+
+    measured = rates(play, FRAMES, args.rounds)
+    env.close()
+    return {"height": frame.shape[0], "width": frame.shape[1], **measured}
+
+
+if __name__ == "__main__":
+    main()
