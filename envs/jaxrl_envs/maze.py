@@ -169,7 +169,7 @@ class RobotMaze(base.Environment):
     def _one_maze(self) -> np.ndarray:
         with jax.ensure_compile_time_eval():  # now, also where a reset is being traced
             luck = jax.random.uniform(jax.random.key(self.maze_seed), luck_shape(self.size))
-            return np.asarray(carve(luck, self.size))
+            return np.asarray(jax.jit(carve, static_argnums=1)(luck, self.size))
 
     def get_obs(
         self, state: MazeState, params: MazeParams | None = None, key: jax.Array | None = None

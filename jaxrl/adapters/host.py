@@ -34,7 +34,7 @@ from jax.experimental import io_callback
 from jaxrl.adapters import NoTimeLimit
 from jaxrl.adapters.gymnasium import load_gymnasium
 from jaxrl.adapters.lanes import Lanes, LaneStep
-from jaxrl.errors import JaxrlError, SpaceError, missing_extra
+from jaxrl.errors import JaxrlError, MissingExtraError, SpaceError
 from jaxrl.types import Array, EnvParams, Key, PyTree
 from jaxrl.vector import Stepped, VectorEnv, VectorState, VectorStep, begin, finish_step
 from jaxrl_envs import Box, Discrete
@@ -90,8 +90,8 @@ class GymnasiumEnv:
         limit = load_gymnasium().spec(name).max_episode_steps
         self._params = NoTimeLimit() if limit is None else TimeLimit(limit)
         obs = jax.ShapeDtypeStruct(self._observation_space.shape, self._observation_space.dtype)
-        self._look = on_host(self._lanes.look, obs)
-        self._step = on_host(self._lanes.step, LaneStep.like(obs))
+        self._look = host_call(self._lanes.look, obs)
+        self._step = host_call(self._lanes.step, LaneStep.like(obs))
 
     def _make(self) -> Any:
         """One of Gymnasium's. Its time limit is left to our parameters."""
@@ -101,7 +101,7 @@ class GymnasiumEnv:
                 self.name, max_episode_steps=-1, disable_env_checker=True, **self.arguments
             )
         except gymnasium.error.DependencyNotInstalled as error:
-            raise missing_extra(str(error), "gymnasium", f"Gymnasium's {self.name}") from error
+            raise MissingExtraError(f"Gymnasium cannot make {self.name!r}: {error}") from error
         except (gymnasium.error.Error, TypeError) as error:
             raise JaxrlError(f"Gymnasium cannot make {self.name!r}: {error}") from error
 
@@ -183,7 +183,7 @@ class GymnasiumEnv:
         )
 
 
-def on_host(call: Callable[..., Any], like: PyTree) -> Callable[..., Any]:
+def host_call(call: Callable[..., Any], like: PyTree) -> Callable[..., Any]:
     """A function on the host as one for compiled programs, in which it is called once a `vmap`.
 
     Args:

@@ -9,7 +9,7 @@ import pytest
 import jaxrl
 from jaxrl import make
 from jaxrl.adapters.host import GymnasiumEnv, from_space
-from jaxrl.errors import ConfigError, JaxrlError, SpaceError
+from jaxrl.errors import ConfigError, JaxrlError, MissingExtraError, SpaceError
 from jaxrl.evaluation import evaluate, moved
 from jaxrl.types import Algorithm
 from jaxrl.vector import rollout, step_batch, vectorize
@@ -169,12 +169,21 @@ def test_a_policy_for_something_else_is_refused(cartpole):
     assert moved(policy_of(make("CartPole-v1")[0]), cartpole[0]).env is cartpole[0]
 
 
-def test_what_gymnasium_cannot_make():
+def test_what_gymnasium_cannot_make(monkeypatch):
     with pytest.raises(JaxrlError, match="Gymnasium cannot make 'NoSuch-v0'"):
         make("gymnasium:NoSuch-v0")
     with pytest.raises(JaxrlError, match=r"Gymnasium cannot make 'CartPole-v1': .*wheels"):
         make("gymnasium:CartPole-v1", wheels=4)
-    # Its own settings are handed on.
+
+    def without(*args, **settings):
+        raise gymnasium.error.DependencyNotInstalled("pip install 'gymnasium[box2d]'")
+
+    monkeypatch.setattr(gymnasium, "make", without)
+    with pytest.raises(MissingExtraError, match=r"'CartPole-v1': pip install 'gymnasium\[box2d\]'"):
+        make("gymnasium:CartPole-v1")
+
+
+def test_gymnasiums_own_settings_are_handed_on():
     assert make("gymnasium:CartPole-v1", sutton_barto_reward=True)[0].arguments
 
 
