@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jaxrl.algorithms.grpo import grpo as grpo
     from jaxrl.algorithms.ppo import PPOConfig as PPOConfig
     from jaxrl.algorithms.ppo import ppo as ppo
+    from jaxrl.algorithms.pqn import PQNConfig as PQNConfig
+    from jaxrl.algorithms.pqn import pqn as pqn
     from jaxrl.algorithms.reinforce import ReinforceConfig as ReinforceConfig
     from jaxrl.algorithms.reinforce import reinforce as reinforce
     from jaxrl.algorithms.sac import SACConfig as SACConfig
@@ -59,6 +61,8 @@ _HOME = {
     "reinforce": "algorithms.reinforce",
     "TRPOConfig": "algorithms.trpo",
     "trpo": "algorithms.trpo",
+    "PQNConfig": "algorithms.pqn",
+    "pqn": "algorithms.pqn",
     "SACConfig": "algorithms.sac",
     "sac": "algorithms.sac",
     "Environment": "environment",

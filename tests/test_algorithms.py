@@ -27,6 +27,7 @@ SMALL = {
         replay_ratio=1 / 16,
         learning_starts=64,
     ),
+    "pqn": dict(num_envs=8, num_steps=16, hidden_sizes=(16,), num_minibatches=2),
     "sac": dict(
         num_envs=8,
         num_steps=4,
@@ -62,6 +63,7 @@ LEARNING = {
         batch_size=32,
         target_period=5,
     ),
+    "pqn": dict(learning_rate=1e-2, gamma=0.9, layer_norm=False, activation="tanh"),
     "sac": dict(
         learning_rate=1e-2,
         learning_rate_final=0.0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxrl.algorithms import actor_critic, dqn, grpo, ppo, reinforce, sac, trpo
+from jaxrl.algorithms import actor_critic, dqn, grpo, ppo, pqn, reinforce, sac, trpo
 from jaxrl.errors import unknown_name
 from jaxrl.types import Algorithm
 
@@ -60,6 +60,9 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
     ),
     "dqn": AlgorithmEntry(
         dqn.dqn, dqn.DQNConfig, ("discrete",), "Q-learning from a replay, with a target network"
+    ),
+    "pqn": AlgorithmEntry(
+        pqn.pqn, pqn.PQNConfig, ("discrete",), "Q(λ) on-policy, without replay or target network"
     ),
     "sac": AlgorithmEntry(
         sac.sac,
