@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxrl.algorithms.actor_critic import ActorCriticConfig as ActorCriticConfig
     from jaxrl.algorithms.actor_critic import a2c as a2c
+    from jaxrl.algorithms.dqn import DQNConfig as DQNConfig
+    from jaxrl.algorithms.dqn import dqn as dqn
     from jaxrl.algorithms.grpo import GRPOConfig as GRPOConfig
     from jaxrl.algorithms.grpo import grpo as grpo
     from jaxrl.algorithms.ppo import PPOConfig as PPOConfig
     from jaxrl.algorithms.ppo import ppo as ppo
+    from jaxrl.algorithms.pqn import PQNConfig as PQNConfig
+    from jaxrl.algorithms.pqn import pqn as pqn
     from jaxrl.algorithms.reinforce import ReinforceConfig as ReinforceConfig
     from jaxrl.algorithms.reinforce import reinforce as reinforce
+    from jaxrl.algorithms.sac import SACConfig as SACConfig
+    from jaxrl.algorithms.sac import sac as sac
     from jaxrl.algorithms.trpo import TRPOConfig as TRPOConfig
     from jaxrl.algorithms.trpo import trpo as trpo
     from jaxrl.environment import Environment as Environment
@@ -47,12 +53,18 @@ _HOME = {
     "a2c": "algorithms.actor_critic",
     "PPOConfig": "algorithms.ppo",
     "ppo": "algorithms.ppo",
+    "DQNConfig": "algorithms.dqn",
+    "dqn": "algorithms.dqn",
     "GRPOConfig": "algorithms.grpo",
     "grpo": "algorithms.grpo",
     "ReinforceConfig": "algorithms.reinforce",
     "reinforce": "algorithms.reinforce",
     "TRPOConfig": "algorithms.trpo",
     "trpo": "algorithms.trpo",
+    "PQNConfig": "algorithms.pqn",
+    "pqn": "algorithms.pqn",
+    "SACConfig": "algorithms.sac",
+    "sac": "algorithms.sac",
     "Environment": "environment",
     "check_env": "environment",
     "make": "environment",

@@ -262,6 +262,18 @@ def noise_for(key: Key, leading: tuple[int, ...], action_space: Any) -> Array:
     return from_outputs(outputs, log_std, action_space).noise(key)
 
 
+def uniform_from(noise: Array, action_space: Any) -> Array:
+    """Actions uniform over the space, of the noise that `noise_for` gave, in place of a policy's.
+
+    The argmax of Gumbel noise is uniform over its places; a normal's distribution function of it is
+    uniform in [0, 1].
+    """
+    if spaces.is_discrete(action_space):
+        return jnp.argmax(noise, axis=-1).astype(jnp.int32)
+    low, high = spaces.bounds(action_space)
+    return low + (high - low) * jax.scipy.special.ndtr(noise)
+
+
 def from_outputs(
     outputs: Array, log_std: Array | None, action_space: Any, *, squash: bool = False
 ) -> Distribution:

@@ -191,23 +191,18 @@ def actor_critic(
         UnknownNameError: an unknown torso or activation.
     """
     shape = spaces.observation_shape(observation_space)
-    body = _torso(torso, shape, hidden_sizes, activation)
+    body = make_torso(torso, shape, hidden_sizes, activation)
     discrete = spaces.is_discrete(action_space)
     if squash and not discrete:
-        _check_finite_bounds(action_space)
+        check_finite_bounds(action_space)
     size = head_size(action_space)
     actor_head = Head(size, 0.01, 0 if discrete else size, log_std_init)
     critic_head = Head(1, 1.0)
     actor = actor_head if shared_torso else nn.Sequential([body, actor_head])
     critic = critic_head if shared_torso else nn.Sequential([body, critic_head])
-    flat = isinstance(body, MLPTorso)
 
     def rows(obs: Array) -> tuple[Array, tuple[int, ...]]:
-        """Observations as float rows, and the leading shape to go back to."""
-        leading = obs.shape[: obs.ndim - len(shape)]
-        scale = 1 / 255 if obs.dtype == jnp.uint8 else 1.0
-        x = obs.astype(jnp.float32) * scale if obs.dtype != jnp.float32 else obs
-        return x.reshape((-1, math.prod(shape)) if flat else (-1, *shape)), leading
+        return obs_rows(obs, shape, body)
 
     def features(params: PyTree, obs: Array) -> tuple[Array, tuple[int, ...]]:
         x, leading = rows(obs)
@@ -238,9 +233,31 @@ def actor_critic(
     return ActorCritic(init, policy, value, noise)
 
 
-def _torso(
-    name: str, shape: tuple[int, ...], hidden_sizes: Sequence[int], activation: str
+def obs_rows(
+    obs: Array, shape: tuple[int, ...], torso: MLPTorso | CNNTorso
+) -> tuple[Array, tuple[int, ...]]:
+    """Observations as the float rows that a torso takes, and the leading shape to go back to."""
+    leading = obs.shape[: obs.ndim - len(shape)]
+    scale = 1 / 255 if obs.dtype == jnp.uint8 else 1.0
+    x = obs.astype(jnp.float32) * scale if obs.dtype != jnp.float32 else obs
+    flat = isinstance(torso, MLPTorso)
+    return x.reshape((-1, math.prod(shape)) if flat else (-1, *shape)), leading
+
+
+def make_torso(
+    name: str,
+    shape: tuple[int, ...],
+    hidden_sizes: Sequence[int],
+    activation: str,
+    *,
+    layer_norm: bool = False,
 ) -> MLPTorso | CNNTorso:
+    """The torso of that name for observations of that shape.
+
+    Raises:
+        ConfigError: no hidden layers, or a cnn on observations that are not images.
+        UnknownNameError: an unknown torso or activation.
+    """
     if name not in TORSOS:
         raise unknown_name("torso", name, TORSOS)
     if activation not in ACTIVATIONS:
@@ -254,13 +271,15 @@ def _torso(
             f"{shape}: use torso='mlp'."
         )
     cnn = name == "cnn" or (name == "auto" and image)
-    return (CNNTorso if cnn else MLPTorso)(tuple(hidden_sizes), ACTIVATIONS[activation])
+    torso = CNNTorso if cnn else MLPTorso
+    return torso(tuple(hidden_sizes), ACTIVATIONS[activation], layer_norm)
 
 
-def _check_finite_bounds(action_space: Any) -> None:
+def check_finite_bounds(action_space: Any) -> None:
+    """Raises `SpaceError` for a Box that squashing cannot reach the ends of."""
     low, high = spaces.bounds(action_space)
     if not (jnp.isfinite(low).all() and jnp.isfinite(high).all()):
         raise SpaceError(
-            f"squash=True needs a bounded action space, this one is [{low}, {high}]: "
-            "use squash=False."
+            f"a squashed policy needs a bounded action space, this one is [{low}, {high}]: "
+            "use squash=False where there is that setting, or bound the actions in a wrapper."
         )

@@ -120,6 +120,62 @@ def clipped_value_loss(
     return 0.5 * worse.mean()
 
 
+def q_target(
+    reward: Array, discount: Array, next_q: Array, selector_q: Array | None = None
+) -> Array:
+    """`r + discount · Q(s', a*)` with `a* = argmax_a` of the selector's values. `[...]`.
+
+    Q-learning's target (Mnih et al. 2015); with the learning network for a selector and the target
+    network for `next_q`, that of double Q-learning (van Hasselt et al. 2016, arXiv:1509.06461 (4)).
+
+    Args:
+        reward: `[...]`.
+        discount: γ to the number of steps, 0 where the episode terminated, `[...]`.
+        next_q: `[..., A]`.
+        selector_q: `[..., A]`; default `next_q` itself.
+    """
+    chex.assert_equal_shape([reward, discount, next_q[..., 0]])
+    if selector_q is None:
+        return reward + discount * next_q.max(-1)
+    chex.assert_equal_shape([next_q, selector_q])
+    return reward + discount * chosen(next_q, selector_q.argmax(-1))
+
+
+def chosen(q: Array, action: Array) -> Array:
+    """`Q(s, a)` of values `[..., A]` and actions int `[...]`."""
+    # A masked sum, not a gather: it fuses with what surrounds it.
+    return jnp.where(action[..., None] == jnp.arange(q.shape[-1]), q, 0.0).sum(-1)
+
+
+def huber(error: Array, delta: float = 1.0) -> Array:
+    """`½ e²` within ±`delta`, and beyond it a line of slope `delta` (Huber 1964). `[...]`."""
+    small = jnp.clip(error, -delta, delta)
+    return small * (error - 0.5 * small)
+
+
+def weighted_mean(x: Array, weight: Array) -> Array:
+    """The mean of `x [...]` where rows count by their weight `[...]`; 0 where none does. Scalar."""
+    chex.assert_equal_shape([x, weight])
+    # `where`, not a product alone: what a row of weight 0 holds may not be finite.
+    total = jnp.where(weight > 0, weight * x, 0.0).sum()
+    return total / jnp.maximum(weight.sum(), 1.0)
+
+
+def epsilon_greedy(q: Array, uniform: Array, epsilon: Array | float) -> Array:
+    """The best action, or with probability ε any, all alike. int32 `[...]`.
+
+    Args:
+        q: `[..., A]`.
+        uniform: a number in [0, 1) for each, `[...]`. The one draw serves twice: below ε an action
+            is drawn, and there `uniform / ε` is again uniform in [0, 1).
+        epsilon: ε.
+    """
+    num_actions = q.shape[-1]
+    drawn = (uniform / jnp.maximum(epsilon, 1e-6) * num_actions).astype(jnp.int32)
+    random = jnp.clip(drawn, 0, num_actions - 1)
+    return jnp.where(uniform < epsilon, random, q.argmax(-1).astype(jnp.int32))
+
+
 def normalize_advantage(advantage: Array, eps: float = 1e-8) -> Array:
     """Advantages of mean 0 and deviation 1. Equal ones become exactly 0, a single one too. `[N]`.
 

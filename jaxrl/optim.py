@@ -66,3 +66,11 @@ def descend(
     """One step against the gradient: `(params, opt_state)`."""
     updates, opt_state = optimizer.update(grads, opt_state, params)
     return jax.tree.map(lambda p, u: p - learning_rate * u, params, updates), opt_state
+
+
+def polyak(target: PyTree, params: PyTree, tau: Array | float) -> PyTree:
+    """A target network a share `tau` of the way nearer to the parameters; all the way with 1.
+
+    `θ' ← (1 - τ) θ' + τ θ`, Lillicrap et al. 2016, arXiv:1509.02971.
+    """
+    return jax.tree.map(lambda old, new: old + tau * (new - old), target, params)

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl.algorithms.actor_critic import ActorCriticConfig
+from jaxrl.algorithms.dqn import DQNConfig
 from jaxrl.algorithms.grpo import GRPOConfig
 from jaxrl.algorithms.ppo import PPOConfig
+from jaxrl.algorithms.pqn import PQNConfig
 from jaxrl.algorithms.reinforce import ReinforceConfig
 from jaxrl.algorithms.trpo import TRPOConfig
 
@@ -258,6 +260,37 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         seeds=10,
         needed=8,
         reached="10 of 10 seeds, IQM 500.0",
+    ),
+    ("dqn", "CartPole-v1"): Preset(
+        # Layer normalisation and three-step targets keep its values below the most there is, 100.
+        DQNConfig(
+            num_envs=8,
+            num_steps=8,
+            buffer_size=100_000,
+            replay_ratio=0.25,
+            learning_starts=1_000,
+            learning_rate=1e-3,
+            learning_rate_final=0.0,
+            n_step=3,
+            target_period=1,
+            tau=0.02,
+            exploration_fraction=0.2,
+            hidden_sizes=(64, 64),
+            layer_norm=True,
+        ),
+        total_steps=100_000,
+        threshold=400.0,
+        seeds=10,
+        needed=8,
+        reached="not measured",
+    ),
+    ("pqn", "CartPole-v1"): Preset(
+        PQNConfig(num_minibatches=8, learning_rate=1e-3, epsilon_final=0.05, hidden_sizes=(64, 64)),
+        total_steps=500_000,
+        threshold=475.0,
+        seeds=10,
+        needed=9,
+        reached="not measured",
     ),
 }
 """`(algorithm, environment)` to preset; a third word names another one of the same pair."""

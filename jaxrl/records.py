@@ -71,6 +71,7 @@ class RunInfo:
         settings: the other arguments of `train`, JSON-able.
         labels: for a sweep, one dict of swept values per lane; else empty.
         env_arguments: what `make` gave the environment's factory beside its parameters.
+        replay_bytes: memory that the replays of all seeds will take; 0 without one.
     """
 
     env_name: str
@@ -83,6 +84,7 @@ class RunInfo:
     settings: dict[str, Any]
     labels: tuple[dict[str, Any], ...] = ()
     env_arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    replay_bytes: int = 0
 
 
 @dataclasses.dataclass

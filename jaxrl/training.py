@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl import rewards
+from jaxrl import replay, rewards
 from jaxrl.config import is_static
 from jaxrl.environment import check_env, env_arguments, env_name, episode_limit
 from jaxrl.errors import ConfigError, DivergedError, check_range, unknown_name
@@ -155,6 +155,7 @@ def train(
     info = RunInfo(
         env_name=env_name(env),
         env_arguments=env_arguments(env),
+        replay_bytes=_replay_bytes(algorithm, plan, lanes, env_params),
         algorithm=algorithm,
         env_params=env_params,
         reward_name=source.name,
@@ -395,6 +396,36 @@ def peak_memory_bytes() -> int:
         return int(stats["peak_bytes_in_use"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that is free: the device's where its backend counts, else the machine's, if known."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def _replay_bytes(
+    algorithm: Algorithm, plan: Plan, lanes: Sequence[Lane], env_params: EnvParams
+) -> int:
+    """Bytes of all seeds' replays, which must fit before they are allocated; 0 without one.
+
+    Raises:
+        ConfigError: they do not fit; or whatever else `init` refuses of a run of this length.
+    """
+
+    def init(key: Key) -> PyTree:
+        return algorithm.init(key, env_params, plan.total_updates)
+
+    buffer = getattr(jax.eval_shape(init, jax.random.key(0)), "replay", None)
+    if buffer is None:
+        return 0
+    return replay.check_fits(buffer, len(lanes), available_memory_bytes())
 
 
 def _compile(

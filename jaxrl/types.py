@@ -72,6 +72,9 @@ class Transition(NamedTuple):
         record: a `Recorded` where the reward source asked for states, else None.
         valid: bool `[T, B]`, False on rows beyond the end of a lane's episode, which hold nothing;
             None where every row is a step.
+        labelled: bool `[T, B]`, False on rows whose reward is not known yet, which a reward source
+            may say where the algorithm has a replay; None where every reward is there.
+        late: `LateLabels` of rows of earlier updates, from a reward source; None for none.
     """
 
     obs: PyTree
@@ -83,6 +86,24 @@ class Transition(NamedTuple):
     extras: PyTree
     record: PyTree
     valid: Array | None = None
+    labelled: Array | None = None
+    late: LateLabels | None = None
+
+
+class LateLabels(NamedTuple):
+    """Rewards that came after their rows were learned from, or not learned from; each `[M]`.
+
+    Attributes:
+        row: steps of the lane before that one, int32: `update * T + t`.
+        lane: int32.
+        reward: float32.
+        ok: False where there is none after all; the row goes on waiting, and is never used.
+    """
+
+    row: Array
+    lane: Array
+    reward: Array
+    ok: Array
 
 
 Trajectory = Transition

@@ -42,6 +42,8 @@ ROOMS = {
     "jaxrl.episodic": 1,
     "jaxrl.group": 1,
     "jaxrl.optim": 1,
+    "jaxrl.off_policy": 1,
+    "jaxrl.critics": 1,
     "jaxrl.replay": 1,
     "jaxrl.stats": 1,
     # L2: estimators, rewards, policies

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxrl.algorithms import actor_critic, grpo, ppo, reinforce, trpo
+from jaxrl.algorithms import actor_critic, dqn, grpo, ppo, pqn, reinforce, sac, trpo
 from jaxrl.errors import unknown_name
 from jaxrl.types import Algorithm
 
@@ -72,6 +72,18 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
         grpo.GRPOConfig,
         ("discrete", "continuous"),
         "clipped like PPO, groups of whole episodes instead of a critic",
+    ),
+    "dqn": AlgorithmEntry(
+        dqn.dqn, dqn.DQNConfig, ("discrete",), "Q-learning from a replay, with a target network"
+    ),
+    "pqn": AlgorithmEntry(
+        pqn.pqn, pqn.PQNConfig, ("discrete",), "Q(λ) on-policy, without replay or target network"
+    ),
+    "sac": AlgorithmEntry(
+        sac.sac,
+        sac.SACConfig,
+        ("discrete", "continuous"),
+        "soft actor-critic: from a replay, with entropy in the reward",
     ),
 }
 

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from jaxrl.records import LogPoint, RunInfo, TrainResult
+from jaxrl.replay import in_words
 from jaxrl.run.folder import by_setting
 from jaxrl.types import PyTree
 
@@ -36,9 +37,10 @@ class Progress:
         if info.labels:
             settings = len(by_setting(np.zeros(seeds), info.labels))
             what = f"{settings} settings × {seeds // settings} seeds"
+        memory = f"replay {in_words(info.replay_bytes)}; " if info.replay_bytes else ""
         self.console.print(
             f"{info.algorithm.name} on {info.env_name}: {what}, {info.total_steps:,} steps each; "
-            "compiling …"
+            f"{memory}compiling …"
         )
         if self.console.is_terminal:
             self._live = Live(console=self.console, transient=True, auto_refresh=False)

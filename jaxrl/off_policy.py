@@ -1,0 +1,270 @@
+"""What estimators that learn from a replay share: checks, starting, writing, gradient steps.
+
+An update steps every environment `num_steps` times, writes that to the replay, and makes
+`replay_ratio` gradient steps for each environment step on samples from it. DQN and SAC differ in
+how they act and in their loss, which is an argument of `learn`.
+
+Nothing here branches on traced values: under the `vmap` over seeds a branch would run both ways,
+and copy the replay. Before learning begins, gradient steps are computed and not taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxrl import normalise, objectives, replay, spaces
+from jaxrl.config import as_arrays
+from jaxrl.errors import ConfigError
+from jaxrl.optim import adam, descend, polyak
+from jaxrl.replay import Layout, Replay, Sample
+from jaxrl.types import Array, EnvParams, Key, Mean, Metrics, PyTree, TrainState, Trajectory
+from jaxrl.vector import VectorEnv
+
+LossFn = Callable[..., tuple[Array, Metrics]]
+"""`(params, target_params, sample, noise, parts, config) -> (loss, metrics)`, on one batch."""
+
+
+class Parts(Protocol):
+    """What the functions are built from; fixed before anything is traced."""
+
+    @property
+    def venv(self) -> VectorEnv:
+        """The batch of environments."""
+        ...
+
+    @property
+    def layout(self) -> Layout:
+        """The sizes of the replay."""
+        ...
+
+    @property
+    def config(self) -> Any:
+        """The algorithm's config, for its sizes; its numbers are read from the train state."""
+        ...
+
+
+@struct.dataclass
+class OffPolicyState(TrainState):
+    """The train state of an estimator with a replay.
+
+    Attributes:
+        target_params: parameters that targets are computed with.
+        replay: what was experienced.
+    """
+
+    target_params: PyTree
+    replay: Replay
+
+
+def gradient_steps(config: Any) -> int:
+    """Gradient steps of an update.
+
+    Raises:
+        ConfigError: the replay ratio cannot be met, because that would be no whole number.
+    """
+    steps = config.num_envs * config.num_steps
+    exact = config.replay_ratio * steps
+    if round(exact) >= 1 and math.isclose(exact, round(exact), rel_tol=1e-6):
+        return round(exact)
+    near = sorted({max(1, math.floor(exact)), max(1, math.ceil(exact))})
+    raise ConfigError(
+        f"replay_ratio={config.replay_ratio} cannot be met: an update of num_envs * num_steps = "
+        f"{config.num_envs} * {config.num_steps} = {steps} steps would make {exact:g} gradient "
+        f"steps, needed is a whole number of at least 1; replay_ratio="
+        f"{' or '.join(f'{n}/{steps}' for n in near)} can be."
+    )
+
+
+def check(config: Any, *, n_step: int = 1) -> None:
+    """Refuses sizes of a replay that do not go together.
+
+    Raises:
+        ConfigError: a buffer smaller than a batch or than `n_step` rows, or a replay ratio that
+            cannot be met.
+    """
+    gradient_steps(config)
+    if config.buffer_size < config.batch_size:
+        raise ConfigError(
+            f"buffer_size={config.buffer_size} is smaller than batch_size={config.batch_size}: "
+            f"raise it to {config.batch_size} or more."
+        )
+    if config.buffer_size < n_step * config.num_envs:
+        raise ConfigError(
+            f"buffer_size={config.buffer_size} holds {config.buffer_size // config.num_envs} steps "
+            f"of each of num_envs={config.num_envs} environments, fewer than n_step={n_step}: "
+            f"raise it to {n_step * config.num_envs} or more."
+        )
+    if config.buffer_size >= 2**31:
+        raise ConfigError(
+            f"buffer_size={config.buffer_size} is beyond what a 32-bit index reaches: "
+            f"give at most {2**31 - 1}."
+        )
+
+
+def layout_of(env: Any, config: Any) -> Layout:
+    """The sizes of the replay that a config asks for."""
+    params = env.default_params
+    obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
+    limit = getattr(params, "max_steps_in_episode", None)
+    return replay.layout_for(
+        config.buffer_size // config.num_envs,
+        config.num_steps,
+        obs.dtype,
+        time_limit=None if limit is None else int(limit),
+        stored_as=None if config.store_obs_as == "same" else config.store_obs_as,
+    )
+
+
+def init(
+    parts: Parts,
+    env: Any,
+    key: Key,
+    env_params: EnvParams,
+    total_updates: Any,
+    network_init: Callable[[Key], PyTree],
+    targets: Callable[[PyTree], PyTree],
+) -> OffPolicyState:
+    """A fresh train state.
+
+    Args:
+        parts: what the algorithm is built from.
+        env: the environment.
+        key: randomness.
+        env_params: parameters of the environment.
+        total_updates: where the schedules end; 0 where no run is planned.
+        network_init: `key -> params`.
+        targets: what of the parameters there is a target of.
+
+    Raises:
+        ConfigError: learning would begin after the run's end.
+    """
+    config = parts.config
+    per_update = config.num_envs * config.num_steps
+    if isinstance(total_updates, int) and 0 < total_updates < first_update(config) + 1:
+        raise ConfigError(
+            f"learning_starts={config.learning_starts} is beyond the run of "
+            f"{total_updates * per_update} steps: nothing would be learned. Lower it, or train "
+            "longer."
+        )
+    key, key_params, key_env = jax.random.split(key, 3)
+    params = network_init(key_params)
+    vector = parts.venv.reset(key_env, env_params)
+    return OffPolicyState(
+        params=params,
+        opt_state=adam(config.max_grad_norm, config.adam_eps).init(params),
+        vector=vector,
+        env_params=env_params,
+        obs_stats=normalise.init_stats(vector.obs.shape[1:]) if config.normalize_obs else None,
+        return_stats=None,
+        config=as_arrays(config),
+        key=key,
+        update=jnp.int32(0),
+        total_updates=jnp.int32(total_updates),
+        # A copy: one buffer must not be donated twice.
+        target_params=jax.tree.map(jnp.copy, targets(params)),
+        replay=replay.empty(parts.layout, vector.obs, _like_actions(env, config.num_envs)),
+    )
+
+
+def _like_actions(env: Any, num_envs: int) -> jax.ShapeDtypeStruct:
+    """Shape and type in which a step's actions are stored."""
+    space = env.action_space(env.default_params)
+    if spaces.is_discrete(space):
+        return jax.ShapeDtypeStruct((num_envs,), replay.action_dtype(spaces.num_actions(space)))
+    return jax.ShapeDtypeStruct((num_envs, *space.shape), jnp.float32)
+
+
+def first_update(config: Any) -> int:
+    """The update, from 0, at whose end `learning_starts` steps have been done."""
+    steps = config.num_envs * config.num_steps
+    return max(0, math.ceil(config.learning_starts / steps) - 1)
+
+
+def explores(state: OffPolicyState) -> Array:
+    """Whether the state's update still acts at random, because learning has not begun."""
+    return state.update < first_update(state.config)
+
+
+def learn(
+    parts: Parts,
+    state: OffPolicyState,
+    trajectory: Trajectory,
+    *,
+    loss_fn: LossFn,
+    now: Any,
+    targets: Callable[[PyTree], PyTree],
+    noise: Callable[[Key, tuple[int, ...]], PyTree],
+    n_step: int = 1,
+) -> tuple[OffPolicyState, Metrics]:
+    """Writes a trajectory `[T, B]` to the replay and makes the update's gradient steps.
+
+    All their samples are drawn at once, `[G, N]`, for the replay does not change between them:
+    one draw and one gather an update, whatever the replay ratio.
+
+    Args:
+        parts: what the algorithm is built from.
+        state: the train state after collecting.
+        trajectory: `[T, B, ...]`, its rewards decided.
+        loss_fn: see `LossFn`.
+        now: the config with its schedules evaluated.
+        targets: what of the parameters there is a target of.
+        noise: `(key, [G, N]) -> noise [G, N, ...]`, the loss's randomness.
+        n_step: steps of a sample's window.
+    """
+    config = parts.config
+    key, key_sample, key_noise = jax.random.split(state.key, 3)
+    buffer = replay.write(state.replay, trajectory, state.vector.obs)
+    if trajectory.late is not None:
+        buffer = replay.relabel(buffer, *trajectory.late)
+    stats = normalise.update_stats(state.obs_stats, trajectory.obs)
+    shape = (gradient_steps(config), config.batch_size)
+    samples = replay.sample(buffer, key_sample, shape, now.gamma, n_step)
+    samples = samples._replace(
+        obs=normalise.see(stats, samples.obs), next_obs=normalise.see(stats, samples.next_obs)
+    )
+    begun = (state.update >= first_update(config)) & (buffer.stored >= n_step)
+    optimizer = adam(now.max_grad_norm, now.adam_eps)
+
+    def step(carry: tuple[PyTree, PyTree, PyTree], x: Any) -> tuple[Any, Metrics]:
+        sample, noise, number = x
+        params, opt_state, target = carry
+        grads, metrics = jax.grad(loss_fn, has_aux=True)(params, target, sample, noise, parts, now)
+        new, new_opt = descend(optimizer, grads, opt_state, params, now.learning_rate)
+        due = number % config.target_period == 0
+        new_target = optax.tree.where(due, polyak(target, targets(new), now.tau), target)
+        # A batch without a label teaches nothing, not even Adam's momentum.
+        taken = begun & (sample.weight.sum() > 0)
+        carry = optax.tree.where(taken, (new, new_opt, new_target), carry)
+        metrics |= {"loss/grad_norm": Mean.of(optax.tree.norm(grads))}
+        return carry, jax.tree.map(lambda x: jnp.where(taken, x, 0.0), metrics)
+
+    numbers = state.update * shape[0] + jnp.arange(1, shape[0] + 1)
+    carry = (state.params, state.opt_state, state.target_params)
+    xs = (samples, noise(key_noise, shape), numbers)
+    (params, opt_state, target), metrics = jax.lax.scan(step, carry, xs)
+    state = state.replace(
+        key=key,
+        params=params,
+        opt_state=opt_state,
+        target_params=target,
+        replay=buffer,
+        obs_stats=stats,
+        update=state.update + 1,
+    )
+    metrics = jax.tree.map(jnp.sum, metrics) | {
+        "schedule/learning_rate": Mean.of(now.learning_rate),
+        "replay/usable": Mean.of(samples.weight.mean()),
+    }
+    return state, metrics | state.vector.episodes
+
+
+def batch_mean(x: Array, sample: Sample) -> Array:
+    """The mean over a batch `[N]` of those rows that may be learned from. Scalar."""
+    return objectives.weighted_mean(x, sample.weight)
