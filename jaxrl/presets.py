@@ -153,11 +153,13 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=240.0,
         seeds=3,
         needed=3,
-        reached="not measured yet",
+        reached="3 of 3 seeds, mean 260.9; in Gymnasium's own 265.6",
         env_settings={"solver": "fast"},
     ),
     ("ppo", "LunarLanderContinuous-v3"): Preset(
-        _LUNAR_LANDER,
+        # No entropy bonus: engines are on or off, so that the mode of a wide Gaussian flies worse
+        # than its samples. Twice the passes over the data.
+        _LUNAR_LANDER.replace(update_epochs=4, ent_coef=0.0, ent_coef_final=None),
         total_steps=5_000_000,
         threshold=220.0,
         seeds=3,
