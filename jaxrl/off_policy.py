@@ -223,11 +223,11 @@ def learn(
     buffer = replay.write(state.replay, trajectory, state.vector.obs)
     if trajectory.late is not None:
         buffer = replay.relabel(buffer, *trajectory.late)
-    stats = normalise.update_stats(state.obs_stats, trajectory.obs)
     shape = (gradient_steps(config), config.batch_size)
     samples = replay.sample(buffer, key_sample, shape, now.gamma, n_step)
     samples = samples._replace(
-        obs=normalise.see(stats, samples.obs), next_obs=normalise.see(stats, samples.next_obs)
+        obs=normalise.see(state.obs_stats, samples.obs),
+        next_obs=normalise.see(state.obs_stats, samples.next_obs),
     )
     begun = (state.update >= first_update(config)) & (buffer.stored >= n_step)
     optimizer = adam(now.max_grad_norm, now.adam_eps)
@@ -255,7 +255,8 @@ def learn(
         opt_state=opt_state,
         target_params=target,
         replay=buffer,
-        obs_stats=stats,
+        # Counted only here: within an update, acting and learning must see the same.
+        obs_stats=normalise.update_stats(state.obs_stats, trajectory.obs),
         update=state.update + 1,
     )
     metrics = jax.tree.map(jnp.sum, metrics) | {

@@ -221,6 +221,7 @@ def test_actions_are_those_of_the_policy_of_policy_lag_updates_ago(cartpole):
     assert metrics["policy/approx_kl"].total > 1e-6
 
 
+@pytest.mark.slow
 def test_squash_with_sampled_entropy_and_normalisation_runs():
     env, params = make("Pendulum-v1")
     config = ActorCriticConfig.impala(

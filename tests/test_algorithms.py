@@ -168,7 +168,10 @@ def test_variant_solves_probes(variant):
             check_probe(algorithm, jax.tree.map(lambda x, i=i: x[i], states), probe, False)
 
 
-@each_algorithm
+@pytest.mark.parametrize(
+    "name",
+    [n if n in ("ppo", "sac") else pytest.param(n, marks=pytest.mark.slow) for n in ALGORITHMS],
+)
 def test_solves_probe_with_continuous_actions(name):
     if "continuous" not in ALGORITHMS[name].actions:
         pytest.skip("takes discrete actions alone")
@@ -179,7 +182,16 @@ def test_solves_probe_with_continuous_actions(name):
     check_probe(algorithm, state, probes.ActionObservationReward, continuous=True)
 
 
-@pytest.mark.exact
+def test_seeds_know_nothing_of_each_other(on_cartpole):
+    """The same seed among others, in another place: the same parameters."""
+    _, start, many = on_cartpole
+    batch = many(start(keys(3, 1, 4, 2)), 5)[0].train
+    other = many(start(keys(4, 7, 8, 9)), 5)[0].train
+    for a, b in zip(jax.tree.leaves(other.params), jax.tree.leaves(batch.params), strict=True):
+        np.testing.assert_allclose(a[0], b[2], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
 def test_seed_alone_is_seed_in_batch(on_cartpole):
     _, start, many = on_cartpole
     batch = many(start(keys(3, 1, 4, 2)), 5)[0].train

@@ -152,11 +152,12 @@ def test_resume_refuses_what_differs_before_compiling(finished, capsys, tmp_path
     assert status == 0 and (folder / "result.json").exists(), err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "flags"),
     [
         ("Catch-bsuite", ["--env-params", "rows=5", "columns=5"]),
-        pytest.param(ACROBOT, [], marks=pytest.mark.slow),
+        (ACROBOT, []),
     ],
     ids=["arguments of the factory", "parameters that are arrays"],
 )

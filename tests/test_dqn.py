@@ -11,6 +11,7 @@ from jaxrl.algorithms import dqn as module
 from jaxrl.algorithms.dqn import DQNConfig, dqn
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError, SpaceError, UnknownNameError
+from jaxrl.run.checkpoint import Checkpointer
 from jaxrl.training import train
 from jaxrl.types import LateLabels
 from jaxrl.update import initial_carry, make_update, run_updates
@@ -86,6 +87,7 @@ class TestTargets:
         assert objectives.weighted_mean(x, jnp.zeros(3)) == 0
 
 
+@pytest.mark.slow
 def test_learns_from_what_it_is_given_not_from_the_environments_reward(small):
     """Rewards that `annotate` changed go into the replay, and labels may come an update late."""
     algorithm, _, state = small
@@ -122,6 +124,26 @@ def test_target_network_follows_its_period(small):
         same = jax.tree.map(lambda a, b: bool((a == b).all()), before, state.target_params)
         moved.append(not all(jax.tree.leaves(same)))
     assert moved == [False] * 24 + [True, False]
+
+
+def test_a_checkpoint_goes_on_bit_for_bit(small, tmp_path):
+    """The buffer is in it: what is sampled after a restart is what would have been without."""
+    _, update, state = small
+    for _ in range(3):
+        state, _, _ = update(state)
+    checkpoints = Checkpointer(tmp_path)
+    checkpoints.save(3, state)
+    restored = checkpoints.restore(jax.eval_shape(lambda: state))
+    assert restored.replay.layout == state.replay.layout and int(restored.replay.stored) == 6
+    went_on, came_back = update(state)[0], update(restored)[0]
+    assert any((a != b).any() for a, b in _leaves(went_on, state))
+    for a, b in _leaves(went_on, came_back):
+        np.testing.assert_array_equal(a, b)
+
+
+def _leaves(a, b):
+    without_keys = [jax.tree.leaves(x.replace(key=jax.random.key_data(x.key))) for x in (a, b)]
+    return zip(*without_keys, strict=True)
 
 
 def test_schedules_reach_their_end(small):

@@ -128,6 +128,7 @@ def test_what_lies_beyond_the_end_and_idle_seeds_change_nothing(collected):
     assert all(np.isfinite(m.total) for m in metrics.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

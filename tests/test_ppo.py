@@ -145,6 +145,7 @@ def test_gradients_are_clipped_by_their_global_norm():
     np.testing.assert_allclose(adam_state.mu["b"], [0.08], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -165,6 +166,7 @@ def test_switches_run(cartpole, changes):
         assert float(state.obs_stats.count) == 16 and state.obs_stats.mean.shape == (4,)
 
 
+@pytest.mark.slow
 def test_continuous_actions_stay_in_their_box_and_keep_the_raw_sample():
     env, params = make("Pendulum-v1")
     for squash in (False, True):

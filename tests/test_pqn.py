@@ -71,6 +71,7 @@ def test_targets_are_rlax_and_not_the_peers():
     assert float(jnp.abs(shifted - ours).max()) > 0.1
 
 
+@pytest.mark.slow
 def test_a_batch_has_the_targets_of_its_own_rollout(cartpole):
     """Row by row from the trajectory, `next_obs` valued as it was before a reset."""
     config = PQNConfig(num_envs=2, num_steps=12, num_minibatches=2, hidden_sizes=(8,))

@@ -74,6 +74,7 @@ def trained(continuous, steps=40_000, **changes):
     return algorithm, state, policy, curves
 
 
+@pytest.mark.slow
 def test_on_a_bandit_the_policy_is_a_softmax_of_rewards():
     """π(a) ∝ exp(r(a) / α), the maximum of E[r] + α H."""
     _, _, policy, _ = trained(False, ent_coef=0.5, learn_ent_coef=False)

@@ -207,6 +207,7 @@ def test_a_nan_stops_the_run_and_leaves_the_last_finite_checkpoint(cartpole, tmp
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.params))
 
 
+@pytest.mark.slow
 @pytest.mark.exact
 def test_sweep_lanes_are_the_runs_they_stand_for(cartpole, tmp_path):
     env, params = cartpole

@@ -113,6 +113,7 @@ class Cut:
         pass
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_whole_run_bit_for_bit(algorithm, tmp_path):
     whole = train(algorithm, out=tmp_path / "whole", **QUICK)
     with pytest.raises(KeyError):
