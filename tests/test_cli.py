@@ -110,6 +110,7 @@ def test_plot_and_render_write_files(finished, capsys, tmp_path):
     assert picture.stat().st_size > 5000 and film.stat().st_size > 500
 
 
+@pytest.mark.slow
 def test_the_folders_config_can_be_given_back(finished, capsys, tmp_path):
     out = tmp_path / "again"
     flags = ["--config", str(finished / "config.json"), *SMALL[10:], "--out", str(out), "--no-gif"]
@@ -180,6 +181,7 @@ def test_refused_settings_leave_no_folder(capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("runs/*/*/*"))
 
 
+@pytest.mark.slow
 def test_sweep_prints_a_table(capsys, tmp_path):
     flags = ["--grid", "learning_rate=1e-4,1e-2", "--seeds", "2", "--out", str(tmp_path / "s")]
     status, out, err = run(capsys, "sweep", "ppo", "CartPole-v1", *SMALL, *flags)

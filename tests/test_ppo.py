@@ -113,6 +113,7 @@ def test_schedules_end_exactly_at_the_last_update(cartpole):
     np.testing.assert_allclose(bonuses, [0.1, 0.05, 0.0, 0.0, 0.0], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_target_kl_stops_the_update(cartpole):
     sizes = dict(num_envs=4, num_steps=16, hidden_sizes=(8,), learning_rate=0.05)
     free = ppo(cartpole[0], PPOConfig(**sizes))

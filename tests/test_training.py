@@ -223,6 +223,7 @@ def test_sweep_lanes_are_the_runs_they_stand_for(cartpole, tmp_path):
         np.testing.assert_allclose(a, b[2:], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_make_train_is_train(small_ppo, cartpole, whole):
     run = jaxrl.make_train(small_ppo, STEPS, num_points=4)
     keys = jax.vmap(jax.random.key)(np.arange(2))

@@ -39,6 +39,7 @@ def flown():
     return fly(KEY, LunarLanderParams(enable_wind=True))
 
 
+@pytest.mark.slow
 def test_random_flights_stay_finite_and_in_their_space_until_they_end(flown):
     state, (obs, reward, terminated) = flown
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state, obs, reward)))
