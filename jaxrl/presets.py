@@ -158,14 +158,12 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         env_settings={"solver": "fast"},
     ),
     ("ppo", "LunarLanderContinuous-v3"): Preset(
-        # No entropy bonus: engines are on or off, so that the mode of a wide Gaussian flies worse
-        # than its samples. Twice the passes over the data.
-        _LUNAR_LANDER.replace(update_epochs=4, ent_coef=0.0, ent_coef_final=None),
+        _LUNAR_LANDER,
         total_steps=5_000_000,
         threshold=220.0,
         seeds=3,
         needed=3,
-        reached="not measured yet",
+        reached="0 of 3 seeds, mean 161.0; in Gymnasium's own 191.9",
         env_settings={"solver": "fast"},
     ),
     ("a2c", "CartPole-v1"): Preset(
