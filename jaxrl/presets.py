@@ -293,6 +293,27 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         needed=9,
         reached="not measured yet",
     ),
+    ("sac", "CartPole-v1"): Preset(
+        SACConfig(
+            num_envs=8,
+            num_steps=4,
+            buffer_size=50_000,
+            batch_size=128,
+            replay_ratio=0.25,
+            learning_starts=500,
+            learning_rate=1e-3,
+            learning_rate_final=0.0,
+            target_entropy_ratio=0.3,
+            tau=0.1,
+            hidden_sizes=(64, 64),
+            layer_norm=True,
+        ),
+        total_steps=50_000,
+        threshold=450.0,
+        seeds=10,
+        needed=8,
+        reached="not measured yet",
+    ),
     ("sac", "Pendulum-v1"): Preset(
         SACConfig(
             num_envs=2,
