@@ -1,6 +1,6 @@
 """The notes' story in one figure: what each algorithm gains over the one before.
 
-    python benchmarks/the_story.py            trains everything, measures, draws (tens of minutes)
+    python benchmarks/the_story.py            trains everything, measures, draws (ten minutes)
     python benchmarks/the_story.py --redraw   draws again what was measured
 
 Left: return against steps of REINFORCE, a baseline, an actor-critic, TRPO, PPO and GRPO, ten seeds
@@ -42,7 +42,7 @@ from jaxrl.stats import iqm, stratified_bootstrap_ci
 RESULTS = Path(__file__).parent / "results"
 LINES = RESULTS / "the_story.jsonl"
 SEEDS = 10
-STEPS = {"CartPole-v1": 200_000, "Acrobot-v1": 300_000}
+STEPS = {"CartPole-v1": 150_000, "Acrobot-v1": 200_000}
 HALF_TRAINED = {"CartPole-v1": 20_000, "Acrobot-v1": 40_000}
 GROUPS, GENERATIONS = 64, 8
 GAMMA, LAMBDA = 0.99, 0.95
