@@ -77,7 +77,7 @@ _LUNAR_LANDER = PPOConfig(
 
 PRESETS: dict[tuple[str, ...], Preset] = {
     ("ppo", "CartPole-v1"): Preset(
-        # rl-baselines3-zoo's, with half its epochs and the usual λ: its own left one seed behind.
+        # rl-baselines3-zoo's, with half its epochs and the usual λ.
         PPOConfig(
             num_envs=8,
             num_steps=32,
@@ -92,7 +92,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=475.0,
         seeds=10,
         needed=9,
-        reached="9 of 10 seeds, IQM 500.0",
+        reached="10 of 10 seeds, IQM 500.0",
     ),
     ("ppo", "Acrobot-v1"): Preset(
         PPOConfig(
@@ -109,7 +109,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=-100.0,
         seeds=10,
         needed=9,
-        reached="10 of 10 seeds, IQM -81.1",
+        reached="10 of 10 seeds, IQM -82.8",
     ),
     ("ppo", "Pendulum-v1"): Preset(
         # The short horizon of γ = 0.9 is rl-baselines3-zoo's.
@@ -126,7 +126,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=-250.0,
         seeds=10,
         needed=8,
-        reached="10 of 10 seeds, IQM -180.6",
+        reached="10 of 10 seeds, IQM -187.6",
     ),
     ("ppo", "Breakout-MinAtar"): Preset(
         # A plain network on the 10 × 10 board: on a CPU a convolution is five times dearer.
@@ -283,7 +283,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=400.0,
         seeds=10,
         needed=8,
-        reached="not measured yet",
+        reached="10 of 10 seeds, IQM 500.0",
     ),
     ("pqn", "CartPole-v1"): Preset(
         PQNConfig(num_minibatches=8, learning_rate=1e-3, epsilon_final=0.05, hidden_sizes=(64, 64)),
@@ -291,7 +291,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=475.0,
         seeds=10,
         needed=9,
-        reached="not measured yet",
+        reached="10 of 10 seeds, IQM 500.0",
     ),
     ("sac", "CartPole-v1"): Preset(
         SACConfig(
@@ -312,7 +312,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=450.0,
         seeds=10,
         needed=8,
-        reached="not measured yet",
+        reached="10 of 10 seeds, IQM 500.0",
     ),
     ("sac", "Pendulum-v1"): Preset(
         SACConfig(
@@ -331,7 +331,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=-200.0,
         seeds=10,
         needed=9,
-        reached="not measured yet",
+        reached="10 of 10 seeds, IQM -148.8",
     ),
 }
 """`(algorithm, environment)` to preset; a third word names another one of the same pair."""
