@@ -181,7 +181,7 @@ def episode_gradients(parts: Any, state: Any, trajectory: Any, advantage: jax.Ar
 
 def draw(rows: list[dict[str, Any]]) -> None:
     """One row of two panels for each environment."""
-    figure = Figure(figsize=(11, 4.2 * len(STEPS)), layout="constrained")
+    figure = Figure(figsize=(13, 4.2 * len(STEPS)), layout="constrained")
     panels = figure.subplots(len(STEPS), 2, width_ratios=[3, 2], squeeze=False)
     for (left, right), env in zip(panels, STEPS, strict=True):
         of_env = [row for row in rows if row["env"] == env]
@@ -196,19 +196,27 @@ def draw(rows: list[dict[str, Any]]) -> None:
             title=env, xlabel="environment steps per seed", ylabel="evaluation return (greedy)"
         )
         left.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k")
-        left.legend(frameon=False, title=f"IQM of {SEEDS} seeds, 95 % interval")
+        left.legend(
+            frameon=False,
+            title=f"IQM of {SEEDS} seeds, 95 % interval",
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.0),
+        )
         noises = [row for row in of_env if row["kind"] == "noise"]
         # An estimator whose signal drowns on this batch has no bar, and says so.
         heights = [row["noise_to_signal"] or 0 for row in noises]
-        bars = right.barh([row["label"] for row in noises], heights, color="C7")
-        right.bar_label(bars, [f"{h:,.1f}" if h else "no signal seen" for h in heights], padding=3)
+        right.barh([row["label"] for row in noises], heights, color="C7")
+        least = min(height for height in heights if height)
+        for place, height in enumerate(heights):
+            text = f" {height:,.1f}" if height else " no signal seen"
+            right.text(height or least / 2, place, text, va="center")
         right.invert_yaxis()
         right.set(
             xscale="log",
-            title=f"noise of the gradient (policy of return {noises[0]['policy_return']:.0f})",
+            title=f"noise of the gradient\n(policy of return {noises[0]['policy_return']:.0f})",
             xlabel="episodes until noise = signal",
         )
-        right.margins(x=0.25)
+        right.set_xlim(least / 2, max(heights) * 8)
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)
         left.grid(alpha=0.3)
