@@ -9,6 +9,7 @@ import time
 import pytest
 
 from jaxrl import cli
+from jaxrl.algorithms import ALGORITHMS
 from jaxrl.algorithms.ppo import PPOConfig
 from jaxrl.commands.options import parse_steps, parse_value, starting_point
 from jaxrl.commands.sweep import parse_grid
@@ -196,6 +197,17 @@ def test_a_variant_is_named_after_its_algorithm():
     assert name == "a2c" and config.vtrace and known is None
     with pytest.raises(UnknownNameError, match="variant of ppo 'note': did you mean 'notes'"):
         starting_point("ppo:note", "CartPole-v1")
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_variant_that_is_listed_is_a_config(name):
+    entry = ALGORITHMS[name]
+    for variant in entry.variants:
+        assert isinstance(entry.variant(name, variant), entry.config)
+    made = {m for m in vars(entry.config) if isinstance(vars(entry.config)[m], classmethod)}
+    assert made == set(entry.variants)
+    with pytest.raises(UnknownNameError, match=f"{name}" if entry.variants else "has no variants"):
+        entry.variant(name, "nots")
 
 
 def test_listings(capsys):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxrl.algorithms import actor_critic, dqn, grpo, ppo, pqn, reinforce, sac, trpo
-from jaxrl.errors import unknown_name
+from jaxrl.errors import UnknownNameError, unknown_name
 from jaxrl.types import Algorithm
 
 
@@ -29,7 +29,7 @@ class AlgorithmEntry(NamedTuple):
     config: type
     actions: tuple[str, ...]
     summary: str
-    variants: tuple[str, ...] = ("notes",)
+    variants: tuple[str, ...] = ()
 
     def variant(self, algorithm: str, name: str) -> Any:
         """The config of that name, or the default one of the empty name.
@@ -39,6 +39,10 @@ class AlgorithmEntry(NamedTuple):
         """
         if not name:
             return self.config()
+        if name not in self.variants and not self.variants:
+            raise UnknownNameError(
+                f"{algorithm} has no variants, {algorithm}:{name} neither: type {algorithm}."
+            )
         if name not in self.variants:
             raise unknown_name(f"variant of {algorithm}", name, self.variants)
         return getattr(self.config, name)()
@@ -50,6 +54,7 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
         reinforce.ReinforceConfig,
         ("discrete", "continuous"),
         "the policy gradient of whole episodes, with a baseline",
+        ("notes",),
     ),
     "a2c": AlgorithmEntry(
         actor_critic.a2c,
@@ -63,15 +68,21 @@ ALGORITHMS: dict[str, AlgorithmEntry] = {
         trpo.TRPOConfig,
         ("discrete", "continuous"),
         "natural gradient within a trust region, on-policy",
+        ("notes",),
     ),
     "ppo": AlgorithmEntry(
-        ppo.ppo, ppo.PPOConfig, ("discrete", "continuous"), "clipped policy optimisation, on-policy"
+        ppo.ppo,
+        ppo.PPOConfig,
+        ("discrete", "continuous"),
+        "clipped policy optimisation, on-policy",
+        ("notes",),
     ),
     "grpo": AlgorithmEntry(
         grpo.grpo,
         grpo.GRPOConfig,
         ("discrete", "continuous"),
         "clipped like PPO, groups of whole episodes instead of a critic",
+        ("notes",),
     ),
     "dqn": AlgorithmEntry(
         dqn.dqn, dqn.DQNConfig, ("discrete",), "Q-learning from a replay, with a target network"

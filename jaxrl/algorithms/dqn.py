@@ -26,14 +26,14 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxrl import normalise, objectives, off_policy
+from jaxrl import objectives, off_policy, q_learning
 from jaxrl.config import number, static, validate
 from jaxrl.critics import QNetwork, q_network
 from jaxrl.env_check import check_env
 from jaxrl.off_policy import OffPolicyState, batch_mean
 from jaxrl.replay import Layout, Sample
 from jaxrl.types import Algorithm, Array, EnvParams, Key, Mean, Metrics, PyTree, Record, Trajectory
-from jaxrl.vector import ResetPolicy, VectorEnv, rollout, vectorize
+from jaxrl.vector import ResetPolicy, VectorEnv, vectorize
 
 
 @struct.dataclass
@@ -142,8 +142,8 @@ def dqn(env: Any, config: DQNConfig | None = None) -> Algorithm:
         init=partial(init, parts),
         collect=partial(collect, parts),
         learn=partial(learn, parts),
-        act=partial(act, parts),
-        value=partial(value, parts),
+        act=partial(q_learning.act, parts),
+        value=partial(q_learning.value, parts),
         steps_per_update=config.num_envs * config.num_steps,
     )
 
@@ -160,41 +160,11 @@ def targets(params: PyTree) -> PyTree:
     return params
 
 
-def act(parts: Parts, state: Any, obs: Array, key: Key, *, greedy: bool = False) -> Array:
-    """The best action; unless `greedy`, any with probability `epsilon_final`."""
-    q = parts.network.values(state.params, normalise.see(state.obs_stats, obs))
-    uniform = jax.random.uniform(key, q.shape[:-1])
-    return objectives.epsilon_greedy(q, uniform, 0.0 if greedy else parts.config.epsilon_final)
-
-
-def value(parts: Parts, state: Any, obs: Array) -> Array:
-    """The best action's value, for observations of any leading shape."""
-    return parts.network.values(state.params, normalise.see(state.obs_stats, obs)).max(-1)
-
-
 def collect(
     parts: Parts, state: OffPolicyState, record: Record = "nothing"
 ) -> tuple[OffPolicyState, Trajectory]:
     """Plays `num_steps` steps in all environments, ε-greedily."""
-    num_envs = parts.config.num_envs
-    epsilon = at_progress(state).epsilon
-
-    def policy(obs: Array, uniform: Array) -> tuple[Array, None]:
-        q = parts.network.values(state.params, normalise.see(state.obs_stats, obs))
-        return objectives.epsilon_greedy(q, uniform, epsilon), None
-
-    key, key_rollout = jax.random.split(state.key)
-    vector, trajectory = rollout(
-        parts.venv,
-        state.env_params,
-        state.vector,
-        lambda key: jax.random.uniform(key, (num_envs,)),
-        policy,
-        key_rollout,
-        parts.config.num_steps,
-        record,
-    )
-    return state.replace(key=key, vector=vector), trajectory
+    return q_learning.collect(parts, state, at_progress(state).epsilon, record)
 
 
 def loss_fn(

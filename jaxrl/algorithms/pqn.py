@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl import normalise, objectives, returns
+from jaxrl import normalise, objectives, q_learning, returns
 from jaxrl.config import as_arrays, number, static, validate
 from jaxrl.critics import QNetwork, q_network
 from jaxrl.env_check import check_env
@@ -43,7 +43,7 @@ from jaxrl.types import (
     TrainState,
     Trajectory,
 )
-from jaxrl.vector import ResetPolicy, VectorEnv, rollout, vectorize
+from jaxrl.vector import ResetPolicy, VectorEnv, vectorize
 
 
 @struct.dataclass
@@ -142,8 +142,8 @@ def pqn(env: Any, config: PQNConfig | None = None) -> Algorithm:
         init=partial(init, parts),
         collect=partial(collect, parts),
         learn=partial(learn, parts),
-        act=partial(act, parts),
-        value=partial(value, parts),
+        act=partial(q_learning.act, parts),
+        value=partial(q_learning.value, parts),
         steps_per_update=config.num_envs * config.num_steps,
     )
 
@@ -168,48 +168,18 @@ def init(parts: Parts, key: Key, env_params: EnvParams, total_updates: Any = 0) 
     )
 
 
-def act(parts: Parts, state: Any, obs: Array, key: Key, *, greedy: bool = False) -> Array:
-    """The best action; unless `greedy`, any with probability `epsilon_final`."""
-    q = parts.network.values(state.params, normalise.see(state.obs_stats, obs))
-    uniform = jax.random.uniform(key, q.shape[:-1])
-    return objectives.epsilon_greedy(q, uniform, 0.0 if greedy else parts.config.epsilon_final)
-
-
-def value(parts: Parts, state: Any, obs: Array) -> Array:
-    """The best action's value, for observations of any leading shape."""
-    return parts.network.values(state.params, normalise.see(state.obs_stats, obs)).max(-1)
-
-
 def collect(
     parts: Parts, state: TrainState, record: Record = "nothing"
 ) -> tuple[TrainState, Trajectory]:
     """Plays `num_steps` steps in all environments, ε-greedily."""
-    num_envs = parts.config.num_envs
-    epsilon = at_progress(state).epsilon
-
-    def policy(obs: Array, uniform: Array) -> tuple[Array, None]:
-        q = parts.network.values(state.params, normalise.see(state.obs_stats, obs))
-        return objectives.epsilon_greedy(q, uniform, epsilon), None
-
-    key, key_rollout = jax.random.split(state.key)
-    vector, trajectory = rollout(
-        parts.venv,
-        state.env_params,
-        state.vector,
-        lambda key: jax.random.uniform(key, (num_envs,)),
-        policy,
-        key_rollout,
-        parts.config.num_steps,
-        record,
-    )
-    return state.replace(key=key, vector=vector), trajectory
+    return q_learning.collect(parts, state, at_progress(state).epsilon, record)
 
 
 def make_batch(parts: Parts, state: TrainState, trajectory: Trajectory) -> Batch:
     """The Q(λ) targets of a trajectory `[T, B]`, as rows `[T * B]`; they are computed once."""
     target = returns.lambda_returns(
         trajectory.reward,
-        value(parts, state, trajectory.next_obs),
+        q_learning.value(parts, state, trajectory.next_obs),
         trajectory.terminated,
         trajectory.truncated,
         gamma=state.config.gamma,
