@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl import entropy, normalise, returns
+from jaxrl import entropy, normalise, objectives, returns
 from jaxrl.config import as_arrays, validate
 from jaxrl.env_check import check_env
 from jaxrl.errors import ConfigError
@@ -219,6 +219,15 @@ def collect(parts: Parts, state: Any, record: Record = "nothing") -> tuple[Any, 
         record,
     )
     return state.replace(key=key, vector=vector), trajectory
+
+
+def at_progress(state: Any) -> Any:
+    """The config with its schedules evaluated at the state's share of the run."""
+    config = state.config
+    learning_rate = objectives.schedule(
+        "linear", config.learning_rate, config.learning_rate_final, state.progress
+    )
+    return config.replace(learning_rate=learning_rate, ent_coef=entropy.coefficient(state))
 
 
 def count_rewards(state: Any, trajectory: Trajectory) -> Any:

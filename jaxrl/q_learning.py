@@ -1,4 +1,4 @@
-"""What algorithms on Q-values share: acting, valuing and collecting ε-greedily.
+"""What algorithms on Q-values share: acting, valuing and collecting ε-greedily; schedules.
 
 DQN and PQN differ in what they learn from, not in how they act. The functions here take the
 algorithm's `parts` first, as those of `jaxrl.on_policy` do.
@@ -76,3 +76,16 @@ def collect(
         record,
     )
     return state.replace(key=key, vector=vector), trajectory
+
+
+def at_progress(state: Any) -> Any:
+    """The config with its step size and its ε evaluated at the state's share of the run."""
+    config, progress = state.config, state.progress
+    return config.replace(
+        learning_rate=objectives.schedule(
+            "linear", config.learning_rate, config.learning_rate_final, progress
+        ),
+        epsilon=objectives.schedule(
+            "linear", config.epsilon, config.epsilon_final, progress, config.exploration_fraction
+        ),
+    )

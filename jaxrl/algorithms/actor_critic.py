@@ -33,6 +33,7 @@ from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
     OnPolicyState,
     assemble,
+    at_progress,
     check_spread,
     count_rewards,
     finish,
@@ -288,14 +289,3 @@ def learn(
         entropy_now=metrics["policy/entropy"].value,
     )
     return state, metrics | state.vector.episodes
-
-
-def at_progress(state: ActorCriticState) -> ActorCriticConfig:
-    """The config with its schedules evaluated at the state's update."""
-    config = state.config
-    return config.replace(
-        learning_rate=objectives.schedule(
-            "linear", config.learning_rate, config.learning_rate_final, state.progress
-        ),
-        ent_coef=entropy.coefficient(state),
-    )

@@ -224,14 +224,6 @@ def learn(
 
 
 def at_progress(state: OffPolicyState) -> DQNConfig:
-    """The config with its schedules evaluated at the state's update."""
-    config, progress = state.config, state.progress
-    epsilon = objectives.schedule(
-        "linear", config.epsilon, config.epsilon_final, progress, config.exploration_fraction
-    )
-    return config.replace(
-        learning_rate=objectives.schedule(
-            "linear", config.learning_rate, config.learning_rate_final, progress
-        ),
-        epsilon=jnp.where(off_policy.explores(state), 1.0, epsilon),
-    )
+    """The config with its schedules evaluated; ε is 1 until learning starts."""
+    now = q_learning.at_progress(state)
+    return now.replace(epsilon=jnp.where(off_policy.explores(state), 1.0, now.epsilon))

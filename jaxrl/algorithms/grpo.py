@@ -30,7 +30,12 @@ from jaxrl.config import number, static
 from jaxrl.episodic import EpisodicState, assemble, initial, limit_of, masked_mean
 from jaxrl.errors import ConfigError, known
 from jaxrl.networks import ActorCritic
-from jaxrl.on_policy import Extras, finish, network_of
+from jaxrl.on_policy import (
+    Extras,
+    at_progress,
+    finish,
+    network_of,
+)
 from jaxrl.optim import adam, descend
 from jaxrl.types import (
     Algorithm,
@@ -382,14 +387,3 @@ def learn(parts: Parts, state: GRPOState, trajectory: Trajectory) -> tuple[Any, 
         entropy_now=metrics["policy/entropy"].value,
     )
     return state, metrics | state.episodes
-
-
-def at_progress(state: GRPOState) -> GRPOConfig:
-    """The config with its schedules evaluated at the state's share of the run's steps."""
-    config = state.config
-    return config.replace(
-        learning_rate=objectives.schedule(
-            "linear", config.learning_rate, config.learning_rate_final, state.progress
-        ),
-        ent_coef=entropy.coefficient(state),
-    )

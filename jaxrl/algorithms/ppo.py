@@ -290,12 +290,7 @@ def learn(parts: Parts, state: OnPolicyState, trajectory: Trajectory) -> tuple[A
 
 
 def at_progress(state: OnPolicyState) -> PPOConfig:
-    """The config with its schedules evaluated at the state's update."""
-    config, progress = state.config, state.progress
-    return config.replace(
-        learning_rate=objectives.schedule(
-            "linear", config.learning_rate, config.learning_rate_final, progress
-        ),
-        clip_eps=objectives.schedule("linear", config.clip_eps, config.clip_eps_final, progress),
-        ent_coef=entropy.coefficient(state),
-    )
+    """The config with its schedules evaluated at the state's update, the clip's among them."""
+    now = on_policy.at_progress(state)
+    clip_eps = objectives.schedule("linear", now.clip_eps, now.clip_eps_final, state.progress)
+    return now.replace(clip_eps=clip_eps)

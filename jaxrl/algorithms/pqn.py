@@ -172,7 +172,7 @@ def collect(
     parts: Parts, state: TrainState, record: Record = "nothing"
 ) -> tuple[TrainState, Trajectory]:
     """Plays `num_steps` steps in all environments, ε-greedily."""
-    return q_learning.collect(parts, state, at_progress(state).epsilon, record)
+    return q_learning.collect(parts, state, q_learning.at_progress(state).epsilon, record)
 
 
 def make_batch(parts: Parts, state: TrainState, trajectory: Trajectory) -> Batch:
@@ -198,7 +198,7 @@ def loss_fn(params: PyTree, batch: Batch, parts: Parts) -> tuple[Array, Metrics]
 
 def learn(parts: Parts, state: TrainState, trajectory: Trajectory) -> tuple[TrainState, Metrics]:
     """`update_epochs` passes of minibatch descent over one trajectory `[T, B]`."""
-    config, now = parts.config, at_progress(state)
+    config, now = parts.config, q_learning.at_progress(state)
     batch = make_batch(parts, state, trajectory)
     optimizer = adam(now.max_grad_norm, now.adam_eps)
     key, key_shuffle = jax.random.split(state.key)
@@ -226,16 +226,3 @@ def learn(parts: Parts, state: TrainState, trajectory: Trajectory) -> tuple[Trai
         "schedule/epsilon": Mean.of(now.epsilon),
     }
     return state, metrics | state.vector.episodes
-
-
-def at_progress(state: TrainState) -> PQNConfig:
-    """The config with its schedules evaluated at the state's update."""
-    config, progress = state.config, state.progress
-    return config.replace(
-        learning_rate=objectives.schedule(
-            "linear", config.learning_rate, config.learning_rate_final, progress
-        ),
-        epsilon=objectives.schedule(
-            "linear", config.epsilon, config.epsilon_final, progress, config.exploration_fraction
-        ),
-    )

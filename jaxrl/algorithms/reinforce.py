@@ -41,7 +41,13 @@ from jaxrl.episodic import (
 )
 from jaxrl.errors import ConfigError
 from jaxrl.networks import ActorCritic
-from jaxrl.on_policy import Extras, finish, network_of, value
+from jaxrl.on_policy import (
+    Extras,
+    at_progress,
+    finish,
+    network_of,
+    value,
+)
 from jaxrl.optim import adam, descend
 from jaxrl.types import Algorithm, Array, EnvParams, Key, Mean, Metrics, PyTree, Trajectory
 from jaxrl.vector import reset_batch
@@ -343,14 +349,3 @@ def learn(parts: Parts, state: EpisodicState, trajectory: Trajectory) -> tuple[A
         entropy_now=metrics["policy/entropy"].value,
     )
     return state, metrics | state.episodes
-
-
-def at_progress(state: EpisodicState) -> ReinforceConfig:
-    """The config with its schedules evaluated at the state's share of the run's steps."""
-    config = state.config
-    return config.replace(
-        learning_rate=objectives.schedule(
-            "linear", config.learning_rate, config.learning_rate_final, state.progress
-        ),
-        ent_coef=entropy.coefficient(state),
-    )

@@ -41,6 +41,7 @@ from jaxrl.on_policy import (
     Batch,
     OnPolicyState,
     assemble,
+    at_progress,
     check_spread,
     collect,
     count_rewards,
@@ -422,14 +423,3 @@ def learn(parts: Parts, state: OnPolicyState, trajectory: Trajectory) -> tuple[A
         entropy_now=bonus,
     )
     return state, metrics | state.vector.episodes
-
-
-def at_progress(state: OnPolicyState) -> TRPOConfig:
-    """The config with its schedules evaluated at the state's update."""
-    config = state.config
-    return config.replace(
-        learning_rate=objectives.schedule(
-            "linear", config.learning_rate, config.learning_rate_final, state.progress
-        ),
-        ent_coef=entropy.coefficient(state),
-    )
