@@ -28,7 +28,10 @@ def is_box(space: Any) -> bool:
 def num_actions(space: Any) -> int:
     """`A` of a discrete space; raises `SpaceError` for another."""
     if not is_discrete(space):
-        raise SpaceError(f"a Discrete action space is needed, this one is {space!r}.")
+        raise SpaceError(
+            f"a Discrete action space is needed, this one is {space!r}: use an algorithm for its "
+            "kind, `jaxrl algos` says which take it."
+        )
     return int(space.n)
 
 

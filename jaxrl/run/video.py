@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from jaxrl.evaluation import evaluation_key
 from jaxrl.records import TrainResult
 from jaxrl.run.notebook import display_image, in_notebook
 from jaxrl.types import Algorithm, EnvParams, Key, PyTree
+from jaxrl.vector import reset_batch, step_batch
 from jaxrl_envs.draw import MIN_SIZE
 
 FRAMES_AT_ONCE = 64
@@ -66,38 +69,42 @@ def rollout_frames(
     env_params = env.default_params if env_params is None else env_params
     limit = episode_limit(env, env_params, max_steps, "max_steps")
 
-    def play(state: Any, key: Key) -> tuple[PyTree, jax.Array]:
-        """States `[limit + 1]`, and how many of them belong to the episode."""
-        key, key_reset = jax.random.split(key)
-        obs, start = env.reset_env(key_reset, env_params)
-
-        def step(carry: Any, key: Key) -> tuple[Any, PyTree]:
-            obs, env_state, running, length = carry
-            key_act, key_step = jax.random.split(key)
-            action = algorithm.act(state, obs, key_act, greedy=greedy)
-            next_obs, next_state, _, terminated, _ = env.step_env(
-                key_step, env_state, action, env_params
-            )
-            next_state = jax.tree.map(lambda n, o: n.astype(o.dtype), next_state, env_state)
-            ended = terminated | env.is_truncated(next_state, env_params)
-            return (next_obs, next_state, running & ~ended, length + running), next_state
-
-        start = jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), start)
-        carry = (obs, start, jnp.bool_(True), jnp.int32(0))
-        (_, _, _, length), states = jax.lax.scan(step, carry, jax.random.split(key, limit))
-        return jax.tree.map(lambda s, x: jnp.concatenate([s[None], x]), start, states), length + 1
-
-    states, count = jax.jit(play)(state, evaluation_key(seed))
-    every = max(1, math.ceil(int(count) / max_frames))
-    rows = np.arange(0, int(count), every)
+    play = jax.jit(partial(_play, algorithm, limit=limit, greedy=greedy))
+    states, count = play(state, env_params, evaluation_key(seed))
+    rows = np.arange(0, int(count), max(1, math.ceil(int(count) / max_frames)))
     # The draw is compiled for one size of batch; rows are repeated to fill the last one.
-    rows_padded = np.resize(rows, math.ceil(len(rows) / FRAMES_AT_ONCE) * FRAMES_AT_ONCE)
-    draw = jax.jit(
-        jax.vmap(lambda s: env.render(s, env_params, height=height, width=width)),
-    )
-    chunks = rows_padded.reshape(-1, FRAMES_AT_ONCE)
-    frames = [np.asarray(draw(jax.tree.map(lambda x: x[i], states))) for i in chunks]  # noqa: B023
+    padded = np.resize(rows, math.ceil(len(rows) / FRAMES_AT_ONCE) * FRAMES_AT_ONCE)
+    draw = jax.jit(jax.vmap(partial(env.render, height=height, width=width), (0, None)))
+    frames = [
+        np.asarray(draw(jax.tree.map(itemgetter(chunk), states), env_params))
+        for chunk in padded.reshape(-1, FRAMES_AT_ONCE)
+    ]
     return np.concatenate(frames)[: len(rows)]
+
+
+def _play(
+    algorithm: Algorithm, state: Any, env_params: EnvParams, key: Key, *, limit: int, greedy: bool
+) -> tuple[PyTree, jax.Array]:
+    """The states `[limit + 1]` of one episode, and how many of them belong to it."""
+    env = algorithm.env
+    key, key_reset = jax.random.split(key)
+    obs, start = reset_batch(env, key_reset, env_params, 1)
+
+    def step(carry: Any, key: Key) -> tuple[Any, PyTree]:
+        obs, env_state, running, length = carry
+        key_act, key_step = jax.random.split(key)
+        action = algorithm.act(state, obs, key_act, greedy=greedy)
+        next_obs, next_state, _, terminated, truncated = step_batch(
+            env, key_step, env_state, action, env_params
+        )
+        running_next = running & ~terminated & ~truncated
+        return (next_obs, next_state, running_next, length + running), next_state
+
+    carry = (obs, start, jnp.ones(1, bool), jnp.zeros(1, jnp.int32))
+    (_, _, _, length), states = jax.lax.scan(step, carry, jax.random.split(key, limit))
+    # Of the one lane, with the start in front.
+    states = jax.tree.map(lambda s, x: jnp.concatenate([s, x[:, 0]]), start, states)
+    return states, length[0] + 1
 
 
 def write_video(frames: np.ndarray, path: str | Path, fps: float = 50.0) -> Path:

@@ -53,7 +53,7 @@ class Blind(Counter):
 
 def act(state, obs, key, *, greedy=False):
     # What is played can be seen in the frames: greedily the state's step, sampled always 2.
-    return jnp.where(greedy, state, 2).astype(jnp.int32)
+    return jnp.full(obs.shape[:-1], jnp.where(greedy, state, 2), jnp.int32)
 
 
 def algorithm(env=None):
