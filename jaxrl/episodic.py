@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxrl import normalise, spaces
-from jaxrl.config import as_arrays
+from jaxrl import spaces
 from jaxrl.environment import episode_limit
 from jaxrl.episodes import count_steps, rollout_episodes
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import OnPolicyState, act, sampling, value
+from jaxrl.train_state import fresh
 from jaxrl.types import (
     Algorithm,
     Array,
@@ -122,19 +122,11 @@ def initial(
     Raises:
         ConfigError: a run of more steps than can be counted.
     """
-    normalize = parts.config.normalize_obs
     space = parts.env.observation_space(parts.env.default_params)
     shape = spaces.observation_shape(space)
-    return dict(
+    return fresh(parts.config, key, env_params, total_updates, shape) | dict(
         params=params,
         vector=None,
-        env_params=env_params,
-        obs_stats=normalise.init_stats(shape) if normalize else None,
-        return_stats=None,
-        config=as_arrays(parts.config),
-        key=key,
-        update=jnp.int32(0),
-        total_updates=jnp.int32(total_updates),
         steps=count_steps(parts.num_lanes, total_updates),
         ent_coef_shift=jnp.float32(0),
         episodes=no_episodes(),

@@ -20,10 +20,10 @@ import optax
 from flax import struct
 
 from jaxrl import normalise, objectives, replay, spaces
-from jaxrl.config import as_arrays
 from jaxrl.errors import ConfigError
 from jaxrl.optim import adam, descend, polyak
 from jaxrl.replay import Layout, Replay, Sample
+from jaxrl.train_state import fresh
 from jaxrl.types import Array, EnvParams, Key, Mean, Metrics, PyTree, TrainState, Trajectory
 from jaxrl.vector import VectorEnv
 
@@ -157,16 +157,10 @@ def init(
     params = network_init(key_params)
     vector = parts.venv.reset(key_env, env_params)
     return OffPolicyState(
+        **fresh(config, key, env_params, total_updates, vector.obs.shape[1:]),
         params=params,
         opt_state=adam(config.max_grad_norm, config.adam_eps).init(params),
         vector=vector,
-        env_params=env_params,
-        obs_stats=normalise.init_stats(vector.obs.shape[1:]) if config.normalize_obs else None,
-        return_stats=None,
-        config=as_arrays(config),
-        key=key,
-        update=jnp.int32(0),
-        total_updates=jnp.int32(total_updates),
         # A copy: one buffer must not be donated twice.
         target_params=jax.tree.map(jnp.copy, targets(params)),
         replay=replay.empty(parts.layout, vector.obs, _like_actions(env, config.num_envs)),

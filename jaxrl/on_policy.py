@@ -17,11 +17,12 @@ import optax
 from flax import struct
 
 from jaxrl import entropy, normalise, objectives, returns
-from jaxrl.config import as_arrays, validate
+from jaxrl.config import validate
 from jaxrl.env_check import check_env
 from jaxrl.errors import ConfigError
 from jaxrl.minibatch import as_rows
 from jaxrl.networks import ActorCritic, actor_critic
+from jaxrl.train_state import fresh
 from jaxrl.types import (
     Algorithm,
     Array,
@@ -161,21 +162,16 @@ def init(
     config = parts.config
     params = parts.network.init(key_params)
     vector = parts.venv.reset(key_env, env_params)
-    return OnPolicyState(
+    state = OnPolicyState(
+        **fresh(config, key, env_params, total_updates, vector.obs.shape[1:]),
         params=params,
         opt_state=optimizer.init(params),
         vector=vector,
-        env_params=env_params,
-        obs_stats=normalise.init_stats(vector.obs.shape[1:]) if config.normalize_obs else None,
-        return_stats=(
-            normalise.init_return_stats(config.num_envs) if config.normalize_reward else None
-        ),
-        config=as_arrays(config),
-        key=key,
-        update=jnp.int32(0),
-        total_updates=jnp.int32(total_updates),
         ent_coef_shift=jnp.float32(0),
     )
+    if not config.normalize_reward:
+        return state
+    return state.replace(return_stats=normalise.init_return_stats(config.num_envs))
 
 
 def act(parts: Parts, state: Any, obs: Array, key: Key, *, greedy: bool = False) -> Array:

@@ -45,6 +45,7 @@ ROOMS = {
     "jaxrl.off_policy": 1,
     "jaxrl.critics": 1,
     "jaxrl.q_learning": 1,
+    "jaxrl.train_state": 1,
     "jaxrl.replay": 1,
     "jaxrl.stats": 1,
     # L2: estimators, rewards, policies

@@ -26,11 +26,12 @@ import optax
 from flax import struct
 
 from jaxrl import normalise, objectives, q_learning, returns
-from jaxrl.config import as_arrays, number, static, validate
+from jaxrl.config import number, static, validate
 from jaxrl.critics import QNetwork, q_network
 from jaxrl.env_check import check_env
 from jaxrl.minibatch import as_rows, check_minibatches, minibatch_rows, take
 from jaxrl.optim import adam, descend
+from jaxrl.train_state import fresh
 from jaxrl.types import (
     Algorithm,
     Array,
@@ -155,16 +156,10 @@ def init(parts: Parts, key: Key, env_params: EnvParams, total_updates: Any = 0) 
     params = parts.network.init(key_params)
     vector = parts.venv.reset(key_env, env_params)
     return TrainState(
+        **fresh(config, key, env_params, total_updates, vector.obs.shape[1:]),
         params=params,
         opt_state=adam(config.max_grad_norm, config.adam_eps).init(params),
         vector=vector,
-        env_params=env_params,
-        obs_stats=normalise.init_stats(vector.obs.shape[1:]) if config.normalize_obs else None,
-        return_stats=None,
-        config=as_arrays(config),
-        key=key,
-        update=jnp.int32(0),
-        total_updates=jnp.int32(total_updates),
     )
 
 
