@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from jaxrl.run.plots import plot as plot
     from jaxrl.run.progress import Progress as Progress
     from jaxrl.run.video import show as show
-    from jaxrl.training import sweep as sweep
+    from jaxrl.sweeping import sweep as sweep
     from jaxrl.training import train as train
     from jaxrl.types import Algorithm as Algorithm
     from jaxrl.types import RewardSource as RewardSource
@@ -77,7 +77,7 @@ _HOME = {
     "plot": "run.plots",
     "Progress": "run.progress",
     "show": "run.video",
-    "sweep": "training",
+    "sweep": "sweeping",
     "train": "training",
     "Algorithm": "types",
     "RewardSource": "types",

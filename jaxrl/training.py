@@ -9,10 +9,7 @@ a chunk are in `jaxrl.update`.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import replay, rewards
-from jaxrl.config import is_static
 from jaxrl.environment import check_env, env_arguments, env_name, episode_limit
-from jaxrl.errors import ConfigError, DivergedError, check_range, unknown_name
+from jaxrl.errors import ConfigError, DivergedError, check_range
 from jaxrl.evaluation import evaluation_key, play_episodes, summarize
 from jaxrl.records import Callback, EvalSummary, LogPoint, RunInfo, TrainResult
+from jaxrl.run.machine import available_memory_bytes, peak_memory_bytes
 from jaxrl.types import Algorithm, EnvParams, Key, PyTree, RewardSource
 from jaxrl.update import NEVER, Carry, ChunkReport, initial_carry, make_update, run_updates
 
@@ -328,88 +325,6 @@ class _Run:
         )
 
 
-def sweep(
-    build: Callable[[Any], Algorithm],
-    config: Any,
-    grid: Mapping[str, Sequence[Any]],
-    env_params: EnvParams | None = None,
-    *,
-    seeds: int | Sequence[int] = 1,
-    **settings: Any,
-) -> list[TrainResult]:
-    """Trains every combination of a grid: numbers side by side in one program, sizes in turn.
-
-    Args:
-        build: `config -> Algorithm`, e.g. `lambda config: jaxrl.ppo(env, config)`.
-        config: the config that the grid changes.
-        grid: field name to values, e.g. `{"learning_rate": [1e-4, 3e-4], "num_envs": [4, 64]}`.
-        env_params: parameters of the environment; default its own.
-        seeds: seeds of every combination.
-        **settings: passed on to `train`. With `out`, each combination of static fields gets a
-            run folder of its own within it.
-
-    Returns:
-        One result per combination of static fields. Its lanes are the combinations of floats
-        times the seeds; `result.info.labels` names them.
-
-    Raises:
-        UnknownNameError: a field that the config does not have.
-        ConfigError: an empty grid, or a value out of range.
-    """
-    fields = {field.name: field for field in dataclasses.fields(config)}
-    for name, values in grid.items():
-        if name not in fields:
-            raise unknown_name("config field", name, fields)
-        if not values:
-            raise ConfigError(f"the grid has no value for {name}: give at least one.")
-    if not grid:
-        raise ConfigError("the grid is empty: give at least one field with its values.")
-    # A number that is None in some combinations changes the program, as a size does.
-    statics = [n for n, values in grid.items() if is_static(fields[n]) or None in values]
-    numbers = [name for name in grid if name not in statics]
-    out = settings.pop("out", None)
-    programs = []
-    for static_values in _combinations(grid, statics):
-        labels = [static_values | values for values in _combinations(grid, numbers)]
-        # Building each checks it, all of them before the first trains. The programs of those
-        # that differ in numbers are one: any of them stands for all.
-        algorithms = [build(config.replace(**label)) for label in labels]
-        lanes = [
-            Lane(seed, algorithm.config, label)
-            for algorithm, label in zip(algorithms, labels, strict=True)
-            for seed in _seeds(seeds)
-        ]
-        folder = out
-        if out is not None and statics:
-            folder = Path(out) / ",".join(f"{name}={v}" for name, v in static_values.items())
-        programs.append((algorithms[0], lanes, folder))
-    return [
-        train(algorithm, env_params, lanes=lanes, out=folder, **settings)
-        for algorithm, lanes, folder in programs
-    ]
-
-
-def peak_memory_bytes() -> int:
-    """Largest memory in use so far: the device's where its backend counts, else the process's."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "peak_bytes_in_use" in stats:
-        return int(stats["peak_bytes_in_use"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
-
-
-def available_memory_bytes() -> int | None:
-    """Memory that is free: the device's where its backend counts, else the machine's, if known."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return None
-    fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-    return int(fields["MemAvailable"].split()[0]) * 1024
-
-
 def _replay_bytes(
     algorithm: Algorithm, plan: Plan, lanes: Sequence[Lane], env_params: EnvParams
 ) -> int:
@@ -491,7 +406,8 @@ def _plan(algorithm: Algorithm, total_steps: int, **settings: Any) -> Plan:
     return Plan(total_updates=total, **settings)
 
 
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+def which_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Seeds that a user meant: `n` is 0 … n-1. Raises `ConfigError` for what are no seeds."""
     if not isinstance(seeds, int | Sequence | range | np.ndarray):
         raise ConfigError(f"seeds={seeds!r}: give how many (a whole number), or a list of them.")
     seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
@@ -507,7 +423,7 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _seed_lanes(algorithm: Algorithm, seeds: int | Sequence[int]) -> tuple[Lane, ...]:
-    return tuple(Lane(seed, algorithm.config, {}) for seed in _seeds(seeds))
+    return tuple(Lane(seed, algorithm.config, {}) for seed in which_seeds(seeds))
 
 
 def _keys(lanes: Sequence[Lane]) -> Key:
@@ -517,11 +433,6 @@ def _keys(lanes: Sequence[Lane]) -> Key:
 def _configs(lanes: Sequence[Lane]) -> PyTree:
     """The lanes' configs as one, its floats `[S]`."""
     return jax.tree.map(lambda *x: jnp.asarray(x, jnp.float32), *(lane.config for lane in lanes))
-
-
-def _combinations(grid: Mapping[str, Sequence[Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    values = itertools.product(*(grid[name] for name in names))
-    return [dict(zip(names, combination, strict=True)) for combination in values]
 
 
 def _as_arrays(env_params: EnvParams) -> EnvParams:

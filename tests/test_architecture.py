@@ -57,6 +57,7 @@ ROOMS = {
     # L3: what drives them
     "jaxrl.update": 3,
     "jaxrl.training": 3,
+    "jaxrl.sweeping": 3,
     "jaxrl.search": 3,
     "jaxrl.run": 3,
     # L4: what a user types

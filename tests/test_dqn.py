@@ -12,6 +12,7 @@ from jaxrl.algorithms.dqn import DQNConfig, dqn
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError, SpaceError, UnknownNameError
 from jaxrl.run.checkpoint import Checkpointer
+from jaxrl.run.machine import available_memory_bytes
 from jaxrl.training import train
 from jaxrl.types import LateLabels
 from jaxrl.update import initial_carry, make_update, run_updates
@@ -181,7 +182,7 @@ def test_bytes_are_told_and_what_does_not_fit_is_refused(cartpole, monkeypatch):
     ):
         train(algorithm, cartpole[1], total_steps=1000, seeds=2)
     monkeypatch.undo()
-    assert training.available_memory_bytes() > 10**6
+    assert available_memory_bytes() > 10**6
 
 
 @pytest.mark.parametrize(

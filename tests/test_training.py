@@ -22,7 +22,9 @@ from jaxrl.errors import (
 )
 from jaxrl.evaluation import evaluation_key
 from jaxrl.run.folder import read_run
-from jaxrl.training import peak_memory_bytes, sweep, train
+from jaxrl.run.machine import peak_memory_bytes
+from jaxrl.sweeping import sweep
+from jaxrl.training import train
 from jaxrl_envs import EnvParams
 
 STEPS = 20 * 64  # twenty updates of small_ppo

@@ -28,7 +28,7 @@ from jaxrl.run.folder import by_setting, default_run_path, over_seeds
 from jaxrl.run.plots import BAND_FROM
 from jaxrl.run.progress import Progress
 from jaxrl.stats import iqm
-from jaxrl.training import sweep
+from jaxrl.sweeping import sweep
 
 USAGE = """usage: jaxrl sweep ALGO ENV --grid learning_rate=1e-4,3e-4 ent_coef=0,0.01 [--seeds 4] …
 

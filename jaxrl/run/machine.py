@@ -1,10 +1,12 @@
-"""Where a run ran: the machine and the versions, without names that are nobody's business."""
+"""Where a run ran: machine, memory and versions, without names that are nobody's business."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,27 @@ def machine() -> dict[str, Any]:
         "devices": [device.device_kind for device in jax.local_devices()],
         "versions": versions(),
     }
+
+
+def peak_memory_bytes() -> int:
+    """Largest memory in use so far: the device's where its backend counts, else the process's."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return int(stats["peak_bytes_in_use"])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that is free: the device's where its backend counts, else the machine's, if known."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
 
 
 def _processor() -> str:
