@@ -163,7 +163,7 @@ def train(
         labels=tuple(lane.label for lane in lanes if lane.label),
     )
     folder = _open_folder(out, resume, info)
-    listeners = [*([folder] if folder else []), *callbacks]
+    listeners = [heard for heard in (folder, source.listener, *callbacks) if heard is not None]
     # Before compiling: somebody is waiting, and whoever is killed meanwhile can be resumed.
     for listener in listeners:
         listener.on_start(info)

@@ -249,9 +249,12 @@ class RewardSource(NamedTuple):
             Metrics)`; metrics have a leading `[S]`. May make host callbacks: it is called once
             per update, for all seeds together.
         needs: which environment states `collect` must keep for it.
+        listener: hears of the run as any `records.Callback` does, and may stop it; None for a
+            source that lives on the device alone.
     """
 
     name: str
     init: Callable[[Key], PyTree]
     annotate: Callable[[PyTree, Trajectory], tuple[PyTree, Trajectory, Metrics]]
     needs: Record
+    listener: Any = None

@@ -1,0 +1,1 @@
+"""Asking vision-language models: clients, store, budget, prompts, parsing. Knows nothing of RL."""

@@ -1,0 +1,157 @@
+"""What passes to and from a model: prompts with images, and the five ways in which a call can end.
+
+An outcome is `Ok` or says why there is no answer; nothing here turns a failure into a text, so
+that nothing later can turn it into a number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from jaxrl.errors import missing_extra
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """A picture as the PNG bytes that are sent, hashed and stored.
+
+    Attributes:
+        png: the encoded picture. Encoding is deterministic: equal frames are equal images.
+    """
+
+    png: bytes
+
+    @classmethod
+    def from_array(cls, frame: np.ndarray) -> Image:
+        """Encodes a frame, uint8 `[H, W, 3]`.
+
+        Raises:
+            ValueError: another type or shape.
+            MissingExtraError: pillow is not installed.
+        """
+        frame = np.asarray(frame)
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+            raise ValueError(f"a frame is uint8 [H, W, 3], given is {frame.dtype} {frame.shape}")
+        buffer = io.BytesIO()
+        _pillow().fromarray(frame).save(buffer, format="PNG", optimize=False)
+        return cls(buffer.getvalue())
+
+    def to_array(self) -> np.ndarray:
+        """The picture as uint8 `[H, W, 3]`."""
+        return np.asarray(_pillow().open(io.BytesIO(self.png)).convert("RGB"))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.png).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """One message of a conversation."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    images: tuple[Image, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """What a model is asked: a system text, and turns of which the last is the user's.
+
+    Attributes:
+        turns: the conversation; earlier turns are examples, or answers that are to be mended.
+        system: standing instructions, "" for none.
+        schema: JSON schema that the answer is to follow, or None. Clients whose model cannot be
+            held to a schema leave it to the text.
+        sample: tells apart draws of the same prompt, where several different answers are wanted.
+    """
+
+    turns: tuple[Turn, ...]
+    system: str = ""
+    schema: Mapping[str, Any] | None = None
+    sample: int = 0
+
+    @classmethod
+    def of(cls, text: str, *images: Image, system: str = "", **settings: Any) -> Prompt:
+        """A prompt of one turn."""
+        return cls((Turn("user", text, images),), system, **settings)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything in it, images by their bytes."""
+        turns = [[t.role, t.text, [image.digest for image in t.images]] for t in self.turns]
+        whole = [self.system, turns, self.schema, self.sample]
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Usage:
+    """Tokens of one call, as its provider counted them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Ok:
+    """An answer. It may still make no sense: parsing decides that."""
+
+    text: str
+    usage: Usage = Usage()
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+    """The model, or a filter before it, would not answer; asking again would not help."""
+
+    reason: str
+    usage: Usage = Usage()
+
+
+@dataclasses.dataclass(frozen=True)
+class TransportError:
+    """No answer arrived: the network, the server, or a request that the server rejects.
+
+    Attributes:
+        reason: what happened, without keys.
+        status: HTTP status, or None where there was none.
+        fatal: every further call would fail the same way (a wrong key, an unknown model).
+    """
+
+    reason: str
+    status: int | None = None
+    fatal: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class TimedOut:
+    """No answer within the batch's deadline; one that arrives later goes to the store."""
+
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class OverBudget:
+    """Not asked: the worst that the call could cost is more than what is left."""
+
+    reason: str
+
+
+Outcome = Ok | Refused | TransportError | TimedOut | OverBudget
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image as pillow
+    except ImportError as error:
+        raise missing_extra("pillow", "vlm", "a picture for a model") from error
+    return pillow
