@@ -27,26 +27,37 @@ def write_report() -> None:
 
 
 def throughput(rows: list[dict[str, Any]]) -> str:
-    """The last run: medians over processes, and the ratio to PureJaxRL where it took part."""
-    last = [row for row in rows if row["run"] == rows[-1]["run"]]
-    names = list(dict.fromkeys(row["contestant"] for row in last))
+    """Each algorithm's last run: medians over processes, and how many times each peer's speed."""
+    tables = []
+    # Lines of before other algorithms were measured are PPO's.
+    rows = [{"algorithm": "ppo", "seeds": 1, "buffer_size": 0} | row for row in rows]
+    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
+        own = [row for row in rows if row["algorithm"] == algorithm]
+        last = [row for row in own if row["run"] == own[-1]["run"]]
+        tables.append(_throughput_of(algorithm, last))
+    return "\n\n".join(tables)
+
+
+def _throughput_of(algorithm: str, rows: list[dict[str, Any]]) -> str:
     lines = [
-        _about(last[0]),
+        f"**{algorithm.upper()}.** {_about(rows[0])}",
         "",
-        "| environments | contestant | steps/s | times PureJaxRL | compile s | peak MB "
-        "| return at the end |",
-        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| environments | seeds | buffer | contestant | steps/s | ours is, times | compile s "
+        "| peak MB | return at the end |",
+        "| ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for size in sorted({row["num_envs"] for row in last}):
-        speed = {name: _median(last, name, size, "steps_per_second") for name in names}
-        for name in names:
-            peer = speed.get("purejaxrl")
-            ratio = f"{speed[name] / peer:.2f}" if peer else "–"
+    sizes = dict.fromkeys((row["num_envs"], row["seeds"], row["buffer_size"]) for row in rows)
+    for size in sizes:
+        here = [r for r in rows if (r["num_envs"], r["seeds"], r["buffer_size"]) == size]
+        ours = _median(here, "jaxrl", "steps_per_second")
+        for name in dict.fromkeys(row["contestant"] for row in here):
+            speed = _median(here, name, "steps_per_second")
+            ratio = "–" if name == "jaxrl" else f"{ours / speed:.2f}"
             lines.append(
-                f"| {size} | {name} | {speed[name]:,.0f} | {ratio} "
-                f"| {_median(last, name, size, 'compile_seconds'):.1f} "
-                f"| {_median(last, name, size, 'peak_memory_bytes') / 1e6:,.0f} "
-                f"| {_median(last, name, size, 'last_return'):.0f} |"
+                f"| {size[0]} | {size[1]} | {size[2] or '–'} | {name} | {speed:,.0f} | {ratio} "
+                f"| {_median(here, name, 'compile_seconds'):.1f} "
+                f"| {_median(here, name, 'peak_memory_bytes') / 1e6:,.0f} "
+                f"| {_median(here, name, 'last_return'):.0f} |"
             )
     return "\n".join(lines)
 
@@ -198,8 +209,8 @@ def environments(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _median(rows: list[dict[str, Any]], name: str, size: int, field: str) -> float:
-    values = [row[field] for row in rows if row["contestant"] == name and row["num_envs"] == size]
+def _median(rows: list[dict[str, Any]], name: str, field: str) -> float:
+    values = [row[field] for row in rows if row["contestant"] == name]
     return statistics.median(
         statistics.median(value) if isinstance(value, list) else value for value in values
     )

@@ -1,20 +1,22 @@
-"""Environment steps per second of PPO on CartPole-v1, ours beside the peers', in one run.
+"""Environment steps per second of training, ours beside the peers', in one run.
 
 Each contestant runs in a process and a virtual environment of its own, which this script makes
-under `.cache/benchmarks`, with the same settings: 128 steps, 4 epochs of 4 minibatches, two 64-64
-tanh networks, annealed Adam. Contestants take turns, so that a noisy machine is noisy for all;
-what counts are medians, and ratios within one run. Compiling is told apart.
+under `.cache/benchmarks`, with the same settings: those of `peers/`, where each contestant's are
+written by its own names. Contestants take turns, so that a noisy machine is noisy for all; what
+counts are medians, and ratios within one run. Compiling is told apart.
 
-    python benchmarks/throughput.py                               ours and rejax
-    python benchmarks/throughput.py --peers rejax sb3 --purejaxrl CHECKOUT
+    python benchmarks/throughput.py                               PPO: ours and rejax
+    python benchmarks/throughput.py --peers rejax sb3 --purejaxrl CHECKOUT --algorithms ppo dqn sac
+    python benchmarks/throughput.py --algorithms dqn --buffer-size 1000 10000 500000
 
-Lines go to `benchmarks/results/throughput.jsonl`, and the table in `benchmarks/README.md` is made
-from the last run in it.
+Lines go to `benchmarks/results/throughput.jsonl`, and the tables in `benchmarks/README.md` are made
+from each algorithm's last run in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -23,7 +25,7 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from report import write_report
 
@@ -35,45 +37,85 @@ VENVS = HERE.parent / ".cache" / "benchmarks"
 
 NEEDS = {
     "rejax": ["rejax==0.1.3", "gymnax==0.0.9", "jax==0.10.2", "jaxlib==0.10.2"],
-    "purejaxrl": ["gymnax==0.0.9", "jax==0.10.2", "jaxlib==0.10.2", "distrax", "brax", "navix"],
+    "purejaxrl": [
+        *("gymnax==0.0.9", "jax==0.10.2", "jaxlib==0.10.2"),
+        *("distrax", "brax", "navix", "flashbax", "wandb"),
+    ],
     "sb3": ["stable-baselines3", "torch==2.13.0"],
 }
 SCRIPTS = {
     "jaxrl": "ours.py",
-    "rejax": "rejax_ppo.py",
-    "purejaxrl": "purejaxrl.py",
-    "sb3": "sb3.py",
+    "rejax": "rejax_peer.py",
+    "purejaxrl": "purejaxrl_peer.py",
+    "sb3": "sb3_peer.py",
+}
+
+
+class Task(NamedTuple):
+    """What is measured of an algorithm where nothing else is asked."""
+
+    num_envs: tuple[int, ...]
+    total_steps: int
+    buffer_size: tuple[int, ...]
+    peers: tuple[str, ...]
+
+
+TASKS = {
+    "ppo": Task((4, 64), 500_000, (0,), ("purejaxrl", "rejax", "sb3")),
+    "dqn": Task((10,), 100_000, (10_000,), ("purejaxrl", "rejax", "sb3")),
+    "sac": Task((1,), 10_000, (10_000,), ("rejax", "sb3")),
+    "pqn": Task((128,), 500_000, (0,), ()),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--num-envs", type=int, nargs="+", default=[4, 64])
-    parser.add_argument("--total-steps", type=int, default=500_000)
+    parser.add_argument("--algorithms", nargs="+", choices=TASKS, default=["ppo"])
+    parser.add_argument("--num-envs", type=int, nargs="+", help="default each algorithm's")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="in one program")
+    parser.add_argument("--buffer-size", type=int, nargs="+", help="default each algorithm's")
+    parser.add_argument("--total-steps", type=int, help="of each seed; default each algorithm's")
     parser.add_argument("--rounds", type=int, default=5, help="processes per contestant and size")
+    parser.add_argument("--repeats", type=int, default=3, help="runs within a process")
     parser.add_argument("--peers", nargs="*", choices=["rejax", "sb3"], default=["rejax"])
     parser.add_argument("--purejaxrl", type=Path, help="a checkout of PureJaxRL")
     args = parser.parse_args()
-    contestants = ["jaxrl", *(["purejaxrl"] if args.purejaxrl else []), *args.peers]
-    pythons = {name: python_for(name) for name in contestants}
+    wanted = ["jaxrl", *(["purejaxrl"] if args.purejaxrl else []), *args.peers]
+    pythons = {name: python_for(name) for name in wanted}
     run = time.strftime("%Y-%m-%dT%H:%M:%S")
     about = {"run": run, "date": str(date.today()), "commit": commit(), "machine": machine()}
-    for size in args.num_envs:
-        for turn in range(args.rounds):
-            for name in contestants:
-                if name == "sb3" and turn > 0:
-                    continue  # two orders of magnitude behind: once is enough
-                command = [str(pythons[name]), str(HERE / "peers" / SCRIPTS[name])]
-                command += ["--num-envs", str(size), "--total-steps", str(args.total_steps)]
-                if name == "purejaxrl":
-                    command += ["--checkout", str(args.purejaxrl)]
-                measured = measure(command)
-                row = {"contestant": name, "num_envs": size, **measured, **about}
+    for algorithm in args.algorithms:
+        task = TASKS[algorithm]
+        contestants = [name for name in wanted if name in ("jaxrl", *task.peers)]
+        sizes = itertools.product(
+            args.num_envs or task.num_envs, args.seeds, args.buffer_size or task.buffer_size
+        )
+        for num_envs, seeds, buffer_size in sizes:
+            size = {
+                "algorithm": algorithm,
+                "num_envs": num_envs,
+                "seeds": seeds,
+                "buffer_size": buffer_size,
+                "total_steps": args.total_steps or task.total_steps,
+            }
+            for turn, name in itertools.product(range(args.rounds), contestants):
+                if name == "sb3" and (turn > 0 or seeds > 1):
+                    continue  # orders of magnitude behind, and one seed at a time: once is enough
+                measured = measure(command(name, pythons[name], size, args))
+                row = {"contestant": name, **size, **measured, **about}
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 rate = statistics.median(measured["steps_per_second"])
-                print(f"{name:10} {size:5} envs  {rate:12,.0f} steps/s", flush=True)
+                print(f"{name:10} {size}  {rate:12,.0f} steps/s", flush=True)
     write_report()
+
+
+def command(name: str, python: Path, size: dict[str, Any], args: argparse.Namespace) -> list[str]:
+    """What starts one contestant at one size."""
+    words = [str(python), str(HERE / "peers" / SCRIPTS[name]), "--repeats", str(args.repeats)]
+    for option, value in size.items():
+        words += [f"--{option.replace('_', '-')}", str(value)]
+    return words + (["--checkout", str(args.purejaxrl)] if name == "purejaxrl" else [])
 
 
 def python_for(name: str) -> Path:

@@ -1,55 +1,72 @@
-"""jaxrl's PPO on CartPole-v1: one measurement as a line of JSON."""
+"""jaxrl: one measurement as a line of JSON."""
 
 import argparse
-import json
-import resource
-import time
+from typing import Any
 
 import jax
+from clock import ENVS, arguments, clock_jax
 
 import jaxrl
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--num-envs", type=int, required=True)
-    parser.add_argument("--total-steps", type=int, required=True)
-    parser.add_argument("--repeats", type=int, default=3)
-    args = parser.parse_args()
-    env, params = jaxrl.make("CartPole-v1")
-    config = jaxrl.PPOConfig(
-        num_envs=args.num_envs,
-        num_steps=128,
-        update_epochs=4,
-        num_minibatches=4,
-        learning_rate=2.5e-4,
-        learning_rate_final=0.0,
-        ent_coef=0.01,
-        clip_eps_vf=0.2,
-    )
-    algorithm = jaxrl.ppo(env, config)
-    run = jax.jit(jaxrl.make_train(algorithm, args.total_steps))
-    key = jax.random.key(0)
-    began = time.perf_counter()
-    program = run.lower(key, params).compile()
-    compiled = time.perf_counter() - began
-    # Both sides round to whole updates, each in its own direction: count what was run.
-    updates = -(-args.total_steps // algorithm.steps_per_update)
-    rates = []
-    for _ in range(args.repeats):
-        began = time.perf_counter()
-        _, curves = jax.block_until_ready(program(key, params))
-        rates.append(updates * algorithm.steps_per_update / (time.perf_counter() - began))
-    print(
-        json.dumps(
-            {
-                "steps_per_second": rates,
-                "compile_seconds": compiled,
-                "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                "last_return": float(curves["episode/return"][-1]),
-                "versions": {"jaxrl": jaxrl.__version__, "jax": jax.__version__},
-            }
+def config(args: argparse.Namespace) -> Any:
+    """The settings that all contestants have, by our names."""
+    if args.algorithm == "ppo":
+        return jaxrl.PPOConfig(
+            num_envs=args.num_envs,
+            num_steps=128,
+            update_epochs=4,
+            num_minibatches=4,
+            learning_rate=2.5e-4,
+            learning_rate_final=0.0,
+            ent_coef=0.01,
+            clip_eps_vf=0.2,
         )
+    if args.algorithm == "dqn":
+        return jaxrl.DQNConfig(
+            num_envs=args.num_envs,
+            buffer_size=args.buffer_size,
+            batch_size=128,
+            replay_ratio=1 / args.num_envs,
+            learning_starts=1000,
+            target_period=50,
+            double=False,
+            loss="squared",
+            max_grad_norm=None,
+            hidden_sizes=(120, 84),
+        )
+    if args.algorithm == "pqn":
+        return jaxrl.PQNConfig(num_envs=args.num_envs)
+    return jaxrl.SACConfig(
+        num_envs=args.num_envs,
+        buffer_size=args.buffer_size,
+        batch_size=256,
+        replay_ratio=1 / args.num_envs,
+        learning_starts=1000,
+        hidden_sizes=(64, 64),
+    )
+
+
+def main() -> None:
+    args = arguments()
+    env, params = jaxrl.make(ENVS[args.algorithm])
+    build = {"ppo": jaxrl.ppo, "dqn": jaxrl.dqn, "pqn": jaxrl.pqn, "sac": jaxrl.sac}
+    algorithm = build[args.algorithm](env, config(args))
+    train = jaxrl.make_train(algorithm, args.total_steps)
+    updates = -(-args.total_steps // algorithm.steps_per_update)
+
+    def run(key: Any) -> Any:
+        return train(jax.random.wrap_key_data(key), params)
+
+    def last_return(out: Any) -> float:
+        return float(out[1]["episode/return"][..., -10:].mean())
+
+    clock_jax(
+        run,
+        last_return,
+        updates * algorithm.steps_per_update,
+        args,
+        {"jaxrl": jaxrl.__version__},
     )
 
 
