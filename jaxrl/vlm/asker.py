@@ -7,12 +7,11 @@ is written down the moment it arrives, from whatever thread, also after the batc
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import Literal
@@ -23,7 +22,8 @@ from jaxrl.vlm.budget import Budget
 from jaxrl.vlm.client import Client
 from jaxrl.vlm.messages import Ok, Outcome, OverBudget, Prompt, TimedOut, TransportError
 from jaxrl.vlm.prices import Price, price_of, unknown_price
-from jaxrl.vlm.store import Store, describe, key_of
+from jaxrl.vlm.pump import Pump
+from jaxrl.vlm.store import Store, key_of
 
 WAITING = 4096
 """Submitted prompts that may wait for their turn; more are turned away: memory stays bounded."""
@@ -121,10 +121,8 @@ class Asker:
         self.spent: str | None = None
         self._lock = threading.Lock()
         self._flying: dict[str, _Call] = {}
-        self._waiting: collections.deque[_Call] = collections.deque()
-        self._pumping = self._closed = False
-        self._error: BaseException | None = None
-        self._thread = ThreadPoolExecutor(1, "asker")
+        self._closed = False
+        self._pump: Pump[_Call] = Pump(self._send, self._drop, batch=batch, room=WAITING)
 
     @property
     def stopping(self) -> str | None:
@@ -149,45 +147,25 @@ class Asker:
 
         Prompts of many calls are gathered into batches and asked on a thread of the asker's own.
         A future that is cancelled before its turn is not asked. Where too many are waiting, the
-        outcome is `TimedOut(0)` at once.
+        outcome is `TimedOut` at once, unsent.
         """
         waiters, calls = self._begin(prompts)
-        with self._lock:
-            room = WAITING - len(self._waiting)
-            self._waiting.extend(calls[:room])
-            if self._waiting and not self._pumping:
-                self._pumping = True
-                self._thread.submit(self._pump).add_done_callback(self._pumped)
-        for call in calls[room:]:
-            self._finish(call, TimedOut(0.0), kind="queue")
+        self._pump.put(calls)
         return [waiter.future for waiter in waiters]
 
     def status(self) -> str:
         """One line for a progress display: "412 asked, 96 calls, 316 cached, $0.12 of $2.00"."""
-        counts = self.counts
-        parts = [f"{counts.asked} asked", f"{counts.calls} calls", f"{counts.cached} cached"]
-        if counts.failed:
-            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.failed_by.items()))
-            parts.append(f"{counts.failed} failed ({kinds})")
-        if self.budget.limit:
-            parts.append(str(self.budget))
-        elif counts.dollars:
-            parts.append(f"${counts.dollars:.4f}")
-        return ", ".join(parts)
+        return self._books.status()
 
     def close(self) -> None:
         """Lets go of client, store and thread; what has not had its turn is not asked."""
         with self._lock:
             closed, self._closed = self._closed, True
-            waiting = list(self._waiting)
-            self._waiting.clear()
-        if closed:
-            return
-        for call in waiting:
-            self._finish(call, TransportError("the asker was closed"), kind="queue")
-        self.client.close()
-        self._thread.shutdown()
-        self._books.close()
+        if not closed:
+            self._pump.close()
+            self.client.close()
+            self._pump.join()
+            self._books.close()
 
     def _begin(self, prompts: Sequence[Prompt]) -> tuple[list[_Waiter], list[_Call]]:
         """Answers from the store, joins what is in flight; returns the calls to be made."""
@@ -224,8 +202,12 @@ class Asker:
         if not calls:
             return
 
+        mine = threading.get_ident()
+
         def arrived(index: int, outcome: Outcome) -> None:
             self._arrived(calls[index], outcome)
+            if threading.get_ident() == mine:
+                self._raise_errors()  # pay for no more answers that cannot be kept
 
         prompts = [call.prompt for call in calls]
         try:
@@ -246,7 +228,7 @@ class Asker:
             self._finish(call, self.fatal)
             return False
         if all(waiter.future.cancelled() for waiter in call.waiters):
-            self._finish(call, TimedOut(0.0), kind="queue")
+            self._drop(call)
             return False
         entry = self._books.reserve(call.prompt)
         if isinstance(entry, str):
@@ -264,7 +246,11 @@ class Asker:
         self._books.ended(call.entry, outcome)
         self._finish(call, outcome)
 
-    def _finish(self, call: _Call, outcome: Outcome, *, kind: str | None = None) -> None:
+    def _drop(self, call: _Call) -> None:
+        """A call that never has its turn."""
+        self._finish(call, TimedOut(0.0, sent=False))
+
+    def _finish(self, call: _Call, outcome: Outcome) -> None:
         """Tells all who wait. A call whose answer may still come goes on flying."""
         with self._lock:
             waiters, call.waiters = call.waiters, []
@@ -272,15 +258,13 @@ class Asker:
             if self._flying.get(call.key) is call and not coming:
                 del self._flying[call.key]
         for waiter in waiters:
-            self._tell(waiter, outcome, kind=kind)
+            self._tell(waiter, outcome)
 
-    def _tell(
-        self, waiter: _Waiter, outcome: Outcome, *, cached: bool = False, kind: str | None = None
-    ) -> None:
+    def _tell(self, waiter: _Waiter, outcome: Outcome, *, cached: bool = False) -> None:
         if not waiter.future.set_running_or_notify_cancel():
             return
         if not isinstance(outcome, Ok):
-            self._books.failed(kind or describe(outcome)[0])
+            self._books.failed(outcome)
         seconds = time.monotonic() - waiter.began
         waiter.future.set_result(Answer(outcome, waiter.key, cached, seconds))
 
@@ -291,31 +275,9 @@ class Asker:
         except NotYet:
             if not waiter.future.cancel():  # it came just now
                 return waiter.future.result()
-            self._books.failed("timeout")
-            return Answer(TimedOut(self.timeout), waiter.key, False, self.timeout)
-
-    def _pump(self) -> None:
-        """Asks what was submitted until nothing waits; on the asker's own thread."""
-        while True:
-            with self._lock:
-                calls = [
-                    self._waiting.popleft() for _ in range(min(self.batch, len(self._waiting)))
-                ]
-                if not calls:
-                    self._pumping = False
-                    return
-            self._send(calls)
-
-    def _pumped(self, pump: Future[None]) -> None:
-        """After an exception on the asker's thread, whoever asks next hears of it."""
-        if (error := pump.exception()) is None:
-            return
-        with self._lock:
-            self._error, self._pumping = error, False
-            waiting = list(self._waiting)
-            self._waiting.clear()
-        for call in waiting:
-            self._finish(call, TransportError("asking ended in an exception"), kind="queue")
+            outcome = TimedOut(self.timeout)
+            self._books.failed(outcome)
+            return Answer(outcome, waiter.key, False, self.timeout)
 
     def _forget_overdue(self) -> None:
         """Lets prompts be asked again whose answers have not come for long."""
@@ -326,7 +288,7 @@ class Asker:
                 del self._flying[key]
 
     def _raise_errors(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self._pump.error is not None:
+            raise self._pump.error
         if self._books.broken is not None:
             raise self._books.broken

@@ -7,6 +7,7 @@ earlier ones, and the figures of all.
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections import Counter
@@ -14,8 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxrl.vlm import page
 from jaxrl.vlm.messages import Ok, Prompt
-from jaxrl.vlm.page import pictures, table, text, tiles, write
+from jaxrl.vlm.page import pictures, table, text, tiles
 from jaxrl.vlm.parsing import Parsed
 from jaxrl.vlm.store import Record, Store
 
@@ -36,11 +38,11 @@ class _Seen(NamedTuple):
     parsed: Parsed | None
 
 
-def write_captions(
-    store: Store,
+def write(
+    store: Store | str | Path,
     path: str | Path,
     *,
-    read: Reader | None = None,
+    parser: Reader | None = None,
     title: str = "What the model saw and said",
     last: int = 120,
     sample: int = 120,
@@ -48,9 +50,9 @@ def write_captions(
     """Writes the page: figures, rules, prompts, and a card for each answer.
 
     Args:
-        store: whose answers are shown.
+        store: whose answers are shown, or its path.
         path: the file to write.
-        read: how answers are read, to show what they were taken to say.
+        parser: how answers are read, to show what they were taken to say.
         title: of the page.
         last: how many of the newest answers are shown.
         sample: how many of those before, evenly spread.
@@ -58,7 +60,10 @@ def write_captions(
     Returns:
         The path.
     """
-    seen = [_see(store, record, read) for record in store.answers(last=SUMMED)]
+    if not isinstance(store, Store):
+        with contextlib.closing(Store(store)) as opened:
+            return write(opened, path, parser=parser, title=title, last=last, sample=sample)
+    seen = [_see(store, record, parser) for record in store.answers(last=SUMMED)]
     newest = seen[len(seen) - min(last, len(seen)) :]
     before = _spread(seen[: len(seen) - len(newest)], sample)
     album = _Pictures(store)
@@ -67,26 +72,26 @@ def write_captions(
         if items:
             cards = "".join(_card(item, album) for item in items)
             parts.append(f'<h2>{heading}</h2><div class="cards">{cards}</div>')
-    return write(path, title, parts)
+    return page.write(path, title, parts)
 
 
 def write_comparison(
     store: Store,
     path: str | Path,
     *,
-    read: Reader | None = None,
+    parser: Reader | None = None,
     title: str = "The same frames, asked in several ways",
     frames: int = 60,
 ) -> Path:
     """Writes a page of frames with what each prompt, or each model, made of them underneath.
 
     Frames that were asked about in one way only are left out; `frames` is how many are shown at
-    most, evenly spread. See `write_captions` for the rest.
+    most, evenly spread. See `write` for the rest.
     """
     ways: dict[tuple[str, str, str], int] = {}
     by_frame: dict[tuple[str, ...], list[_Seen]] = {}
     for record in store.answers(last=SUMMED):
-        item = _see(store, record, read)
+        item = _see(store, record, parser)
         if frame := store.pictures(record.prompt):
             by_frame.setdefault(frame, []).append(item)
     several = [items for items in by_frame.values() if len({_way(item) for item in items}) > 1]
@@ -101,7 +106,9 @@ def write_comparison(
         for (model, system, words), number in ways.items()
     )
     note = f'<p class="soft">{len(shown)} of {len(several)} frames.</p>'
-    return write(path, title, [note, asked, f'<h2>Frames</h2><div class="cards">{cards}</div>'])
+    return page.write(
+        path, title, [note, asked, f'<h2>Frames</h2><div class="cards">{cards}</div>']
+    )
 
 
 def text_of(prompt: Prompt) -> str:
@@ -122,11 +129,11 @@ class _Pictures:
         return pictures(images) if self.left >= 0 else ""
 
 
-def _see(store: Store, record: Record, read: Reader | None) -> _Seen:
+def _see(store: Store, record: Record, parser: Reader | None) -> _Seen:
     prompt = store.prompt(record.prompt, images=False)
-    if read is None or not isinstance(record.outcome, Ok):
+    if parser is None or not isinstance(record.outcome, Ok):
         return _Seen(record, prompt, None)
-    return _Seen(record, prompt, read(record.outcome.text, text_of(prompt)))
+    return _Seen(record, prompt, parser(record.outcome.text, text_of(prompt)))
 
 
 def _way(item: _Seen) -> tuple[str, str, str]:
@@ -236,7 +243,7 @@ def _answer(item: _Seen) -> str:
         f"{record.seconds:.2f} s",
         f"{used.input_tokens} + {used.output_tokens} tokens",
         "" if record.dollars is None else f"${record.dollars:.5f}",
-        "" if record.complete else "cut off at max_tokens",
+        "cut off at max_tokens" if not getattr(record.outcome, "complete", True) else "",
         time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.at)),
     ]
     return f'{said}{reading}<div class="small">{" · ".join(filter(None, took))}</div>'
