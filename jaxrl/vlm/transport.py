@@ -206,12 +206,12 @@ class Transport:
         Raises:
             Failure: the server has asked for a rest beyond the deadline.
         """
-        self._rest(batch)
         scout = not self._proven.is_set() and self._first.acquire(blocking=False)
         if not scout:
             self._proven.wait(min(ALONE, batch.timeout / 4, batch.left()))
         slot = self._slots.acquire(timeout=batch.left())
         try:
+            self._rest(batch)
             mine = slot and batch.depart(index)
             yield mine
             if mine:
