@@ -73,6 +73,10 @@ def test_what_was_negated_is_said():
     assert WORDS("not inside, but stable").note == "negated: inside"
 
 
+CAPTION = """The lander is inside the flags, in the center. It is low above the ground.
+It is upright. It leans 2.0 degrees to the left. No leg touches the ground."""
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -80,6 +84,8 @@ def test_what_was_negated_is_said():
         ("It is to the right of the two flags and high above the ground, tilting left.", -1.75),
         ("Standing on the ground between the two flags, upright.", 2.25),
         ("The lander has crashed outside the flags.", -1.5),
+        (CAPTION, 1.75),
+        ("It is outside the flags, to the left. It is high above the ground. It is tilted.", -1.75),
         ("It is not tilted.", None),
     ],
 )
