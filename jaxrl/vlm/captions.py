@@ -2,7 +2,7 @@
 
 Self-contained: pictures and style are inside, no script runs, nothing is loaded. What a model
 wrote is shown as text and never as markup. Its size is bounded: the last answers, a sample of the
-earlier ones, and the figures of all.
+earlier ones, and figures.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Reader = Callable[[str, str], Parsed]
 
 MEGABYTES = 12
 """Pictures that a page holds at most; the cards after them have none."""
-SUMMED = 20_000
-"""Answers, the newest, that figures and samples are taken from."""
+SUMMED = 5_000
+"""Answers, the newest, that are read: reading one takes up to a millisecond."""
 
 
 class _Seen(NamedTuple):
@@ -67,7 +67,14 @@ def write(
     newest = seen[len(seen) - min(last, len(seen)) :]
     before = _spread(seen[: len(seen) - len(newest)], sample)
     album = _Pictures(store)
-    parts = [_tiles(store, seen), _tables(store, seen), _prompts(item.prompt for item in seen)]
+    older = store.outcomes().get("ok", 0) > len(seen) == SUMMED
+    note = f'<p class="soft">What was said is of the newest {SUMMED} answers.</p>' if older else ""
+    parts = [
+        _tiles(store, seen),
+        note,
+        _tables(store, seen),
+        _prompts(item.prompt for item in seen),
+    ]
     for heading, items in (("Newest", newest[::-1]), ("Earlier, a sample", before[::-1])):
         if items:
             cards = "".join(_card(item, album) for item in items)

@@ -45,7 +45,7 @@ class Pump(Generic[Item]):
     def put(self, items: Sequence[Item]) -> None:
         """Lets items wait for their turn; drops those for which there is no room."""
         with self._lock:
-            room = self._room - len(self._waiting)
+            room = 0 if self.error else self._room - len(self._waiting)
             self._waiting.extend(items[:room])
             self._start()
         for item in items[room:]:
@@ -53,7 +53,10 @@ class Pump(Generic[Item]):
 
     def close(self) -> None:
         """Drops what waits. The batch under way goes on; see `join`."""
-        for item in self._clear():
+        with self._lock:
+            items = list(self._waiting)
+            self._waiting.clear()
+        for item in items:
             self._drop(item)
 
     def join(self) -> None:
@@ -77,13 +80,8 @@ class Pump(Generic[Item]):
             self._start()
 
     def _ended(self, turn: Future[None]) -> None:
-        if (error := turn.exception()) is not None:
-            self.error = error
-            for item in self._clear():
-                self._drop(item)
-
-    def _clear(self) -> list[Item]:
+        if (error := turn.exception()) is None:
+            return
         with self._lock:
-            items = list(self._waiting)
-            self._waiting.clear()
-            return items
+            self.error = error
+        self.close()

@@ -344,6 +344,7 @@ def toml(value):
         ("kind = ", "parser"),
         (RULES.replace("-1", '"much"'), "no finite number"),
         (RULES.replace("-1", "nan"), "no finite number"),
+        (RULES.replace("tilt*", "!"), "without a word in it"),
         (RULES.replace("any", "all"), "'any' is missing"),
         ('match = "fuzzy"\n' + RULES, "'word' or 'substring'"),
         ('weigth = "x"\n' + RULES, "nothing is known of weigth"),
