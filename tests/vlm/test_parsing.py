@@ -273,11 +273,11 @@ def test_a_text_without_any_of_the_words_is_unparsed(text):
 
 
 def test_long_texts_take_no_time():
-    began = time.perf_counter()
+    began = time.process_time()
     for text in ("not stable " * 1800, '{"a":[' * 3300, "7 degrees left " * 1300, "1-" * 9999):
         for name in names():
             parser(name)(text, text[:4000])
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.fixture

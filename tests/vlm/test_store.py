@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -220,9 +219,7 @@ def test_a_killed_run_never_pays_twice_for_an_answer_it_had(tmp_path):
     # And once more: everything is there, nothing is called, the numbers are the same.
     client = ScriptedClient(lambda prompt: pytest.fail("was called"))
     asker = Asker(client, store=path, budget="0calls")
-    began = time.monotonic()
     again = asker.ask([Prompt.of(str(i)) for i in range(5)])
-    assert time.monotonic() - began < 5
     assert [answer.outcome for answer in again] == [answer.outcome for answer in answers]
     assert (asker.counts.cached, asker.counts.calls, client.asked) == (5, 0, [])
     asker.close()
