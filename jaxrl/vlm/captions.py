@@ -38,11 +38,11 @@ class _Seen(NamedTuple):
     parsed: Parsed | None
 
 
-def write(
+def write_captions(
     store: Store | str | Path,
     path: str | Path,
     *,
-    parser: Reader | None = None,
+    read: Reader | None = None,
     title: str = "What the model saw and said",
     last: int = 120,
     sample: int = 120,
@@ -52,7 +52,7 @@ def write(
     Args:
         store: whose answers are shown, or its path.
         path: the file to write.
-        parser: how answers are read, to show what they were taken to say.
+        read: how answers are read, to show what they were taken to say.
         title: of the page.
         last: how many of the newest answers are shown.
         sample: how many of those before, evenly spread.
@@ -62,8 +62,8 @@ def write(
     """
     if not isinstance(store, Store):
         with contextlib.closing(Store(store)) as opened:
-            return write(opened, path, parser=parser, title=title, last=last, sample=sample)
-    seen = [_see(store, record, parser) for record in store.answers(last=SUMMED)]
+            return write_captions(opened, path, read=read, title=title, last=last, sample=sample)
+    seen = [_see(store, record, read) for record in store.answers(last=SUMMED)]
     newest = seen[len(seen) - min(last, len(seen)) :]
     before = _spread(seen[: len(seen) - len(newest)], sample)
     album = _Pictures(store)
@@ -86,19 +86,19 @@ def write_comparison(
     store: Store,
     path: str | Path,
     *,
-    parser: Reader | None = None,
+    read: Reader | None = None,
     title: str = "The same frames, asked in several ways",
     frames: int = 60,
 ) -> Path:
     """Writes a page of frames with what each prompt, or each model, made of them underneath.
 
     Frames that were asked about in one way only are left out; `frames` is how many are shown at
-    most, evenly spread. See `write` for the rest.
+    most, evenly spread. See `write_captions` for the rest.
     """
     ways: dict[tuple[str, str, str], int] = {}
     by_frame: dict[tuple[str, ...], list[_Seen]] = {}
     for record in store.answers(last=SUMMED):
-        item = _see(store, record, parser)
+        item = _see(store, record, read)
         if frame := store.pictures(record.prompt):
             by_frame.setdefault(frame, []).append(item)
     several = [items for items in by_frame.values() if len({_way(item) for item in items}) > 1]
@@ -136,11 +136,11 @@ class _Pictures:
         return pictures(images) if self.left >= 0 else ""
 
 
-def _see(store: Store, record: Record, parser: Reader | None) -> _Seen:
+def _see(store: Store, record: Record, read: Reader | None) -> _Seen:
     prompt = store.prompt(record.prompt, images=False)
-    if parser is None or not isinstance(record.outcome, Ok):
+    if read is None or not isinstance(record.outcome, Ok):
         return _Seen(record, prompt, None)
-    return _Seen(record, prompt, parser(record.outcome.text, text_of(prompt)))
+    return _Seen(record, prompt, read(record.outcome.text, text_of(prompt)))
 
 
 def _way(item: _Seen) -> tuple[str, str, str]:

@@ -65,7 +65,7 @@ def store(tmp_path):
 def shown(store, tmp_path):
     """Writes a page and reads it back."""
 
-    def show(write=captions.write, **settings):
+    def show(write=captions.write_captions, **settings):
         path = write(store, tmp_path / "vlm" / "captions.html", **settings)
         text = path.read_text()
         return text, Elements(text)
@@ -76,7 +76,7 @@ def shown(store, tmp_path):
 def test_a_card_has_all_that_belongs_to_an_answer(store, shown):
     enter(store, Prompt.of("Where is it?", frame(1), system="Be brief."),
           Ok("It is inside, and stable.", Usage(27, 3)))  # fmt: skip
-    text, elements = shown(parser=RULES, title="My run")
+    text, elements = shown(read=RULES, title="My run")
     for piece in ("My run", "Where is it?", "Be brief.", "It is inside, and stable.", "3.5",
                   "inside", "stable", "27 + 3 tokens", "$0.00120", "0.50 s"):  # fmt: skip
         assert piece in text
@@ -88,7 +88,7 @@ def test_what_a_model_wrote_is_text(store, shown):
     enter(store, Prompt.of(f"Ask {HOSTILE}", frame(1)), Ok(HOSTILE))
     enter(store, Prompt.of("b", frame(2)), Refused(HOSTILE))
     enter(store, Prompt.of("c", frame(3)), TransportError(HOSTILE))
-    _, elements = shown(parser=RULES, title=HOSTILE)
+    _, elements = shown(read=RULES, title=HOSTILE)
     assert elements.count("script") == 0
     assert elements.count("img") == 2
     assert all(not name.startswith("on") for _, attrs in elements.seen for name in attrs)
@@ -105,7 +105,7 @@ def test_failures_and_unparsed_answers_are_marked_and_counted(store, shown):
     enter(store, Prompt.of("a", frame(1)), Ok("a sheep"))
     enter(store, Prompt.of("b", frame(2)), Refused("not that"))
     enter(store, Prompt.of("c", frame(3)), TransportError("reset", 503))
-    text, elements = shown(parser=RULES)
+    text, elements = shown(read=RULES)
     assert elements.count("div", "bad") == 2
     words = " ".join(elements.words)
     assert "no rule fired" in words and "refused: not that" in words
@@ -121,7 +121,7 @@ def test_answers_that_nobody_reads_are_shown_plain(store, shown):
 
 
 def test_an_empty_store_is_an_empty_page(shown):
-    for write in (captions.write, captions.write_comparison):
+    for write in (captions.write_captions, captions.write_comparison):
         assert shown(write)[1].count("div", "card") == 0
 
 
@@ -152,7 +152,7 @@ def test_a_comparison_puts_all_that_was_said_of_a_frame_under_it(store, shown):
         for way in ("What is this?", "How far is it?"):
             enter(store, Prompt.of(way, frame(number)), Ok(f"{way[:3]} {number}, inside"))
     enter(store, Prompt.of("What is this?", frame(9)), Ok("alone"))
-    text, elements = shown(captions.write_comparison, parser=RULES)
+    text, elements = shown(captions.write_comparison, read=RULES)
     assert elements.count("div", "card") == elements.count("img") == 3
     assert elements.count("div", "asked") == 6
     assert text.index("Wha 0") < text.index("How 0") < text.index("Wha 1")
