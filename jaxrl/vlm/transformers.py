@@ -76,6 +76,10 @@ class Local:
             loader = getattr(transformers, CLASSES.get(kind, "AutoModelForImageTextToText"))
             model = loader.from_pretrained(name, **{precision: "auto"})
             processor = transformers.AutoProcessor.from_pretrained(name)
+        except ImportError as error:
+            raise missing_extra(
+                "transformers", "hf", f"transformers:{name} ({Redact(None)(str(error))})"
+            ) from error
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"transformers:{name} cannot be loaded: needed is the name or folder of an "
