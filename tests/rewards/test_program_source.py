@@ -72,7 +72,9 @@ def test_reward_is_that_of_the_step_before_and_after(name, cartpole, small_ppo, 
     assert valid.any() and (trajectory.terminated | trajectory.truncated).any()
     # The step of which it is said leads from what the policy saw to what came of it.
     seen = env.get_obs(record.previous)
-    np.testing.assert_array_equal(np.where(valid[..., None], seen, 0), trajectory.obs)
+    np.testing.assert_allclose(
+        np.where(valid[..., None], seen, 0), trajectory.obs, rtol=1e-5, atol=1e-7
+    )
     count = valid.sum((1, 2))
     for key, values in (("step", step), ("right", right), ("total", expected)):
         mean = metrics[f"reward/{key}"]
