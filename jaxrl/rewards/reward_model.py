@@ -8,9 +8,10 @@ et al. 2017, arXiv:1706.03741),
     P(first better than second) = σ(r(first) - r(second)).
 
 Pairs fix rewards only up to a shift and a scale: what is given out is standardised over the
-buffer. Members differ in their start and in what they see: each label counts for each member with
-a weight of its own, drawn from Exp(1) (the Bayesian bootstrap, Rubin 1981). Their spread says where
-nobody has been asked yet.
+buffer. Absolute labels are learned without their mean and deviation, which are put back. Members
+differ in their start and in what they see: each label counts for each member with a weight of its
+own, drawn from Exp(1) (the Bayesian bootstrap, Rubin 1981). Their spread says where nobody has been
+asked yet.
 """
 
 from __future__ import annotations
@@ -148,6 +149,8 @@ def fit(ensemble: Ensemble, buffer: Buffer, key: Key, steps: int, labels: Labels
     # A feature that never varied says nothing, and must not explode when it does.
     ensemble = ensemble._replace(mean=mean, deviation=jnp.where(deviation > 1e-6, deviation, 1.0))
     features = _normal(ensemble, buffer.features)
+    middle, spread = _of_labels(buffer) if labels == "absolute" else (0.0, 1.0)
+    label = (buffer.label - middle) / spread
     optimizer = optax.adam(LEARNING_RATE)
 
     def step(i: Array, carry: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
@@ -155,7 +158,7 @@ def fit(ensemble: Ensemble, buffer: Buffer, key: Key, steps: int, labels: Labels
         drawn = jax.random.randint(
             jax.random.fold_in(key, i), (BATCH,), 0, jnp.maximum(buffer.count, 1)
         )
-        batch = (features[drawn], buffer.label[drawn], buffer.weight[drawn])
+        batch = (features[drawn], label[drawn], buffer.weight[drawn])
         grads = jax.grad(loss)(params, *batch, labels)
         updates, opt_state = optimizer.update(grads, opt_state)
         return optax.apply_updates(params, updates), opt_state
@@ -163,12 +166,21 @@ def fit(ensemble: Ensemble, buffer: Buffer, key: Key, steps: int, labels: Labels
     params, opt_state = jax.lax.fori_loop(0, steps, step, (ensemble.params, ensemble.opt_state))
     ensemble = ensemble._replace(params=params, opt_state=opt_state, trained=jnp.bool_(True))
     if labels == "absolute":
-        return ensemble
+        return ensemble._replace(shift=-middle / spread, scale=1 / spread)
     outputs = _outputs(params, features).mean(0)
     counted = jnp.broadcast_to(rows[:, None], outputs.shape)
     shift = outputs.mean(where=counted)
     scale = jnp.maximum(outputs.std(where=counted), 1e-6)
     return ensemble._replace(shift=shift, scale=scale)
+
+
+def _of_labels(buffer: Buffer) -> tuple[Array, Array]:
+    """Mean and deviation of the labels, which the outputs are trained without."""
+    rows = jnp.arange(buffer.label.shape[0]) < buffer.count
+    total = jnp.maximum(buffer.count, 1)
+    mean = jnp.where(rows, buffer.label, 0.0).sum() / total
+    variance = jnp.where(rows, jnp.square(buffer.label - mean), 0.0).sum() / total
+    return mean, jnp.maximum(jnp.sqrt(variance), 1e-6)
 
 
 def _normal(ensemble: Ensemble, features: Array) -> Array:

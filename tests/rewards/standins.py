@@ -55,7 +55,7 @@ def mean_pixel(prompt):
 def fussy(prompt):
     """Some frames are refused, some answered without a number, and some well."""
     value = float(mean_pixel(prompt))
-    kind = int(value * 1e4) % 4
+    kind = int(value) % 4
     return [Refused("no"), "I cannot say", f"{value:.4f}", f"{value:.4f}"][kind]
 
 
@@ -76,5 +76,3 @@ class Batches(ScriptedClient):
 def asker(script=mean_pixel, *, seconds=0.0, **settings):
     """An asker of a scripted client."""
     return Asker(Batches(script, seconds=seconds), **settings)
-
-
