@@ -15,14 +15,15 @@ protocol is spoken. What it does is its script:
 - a function of the `Request`, called in the thread of the request: `lambda r: r.text.upper()`.
 
 Replies: `answer(text)` (with `delay`, `finish="length"`, `input_tokens`, `output_tokens`),
-`busy(retry_after)` (429), `error(status, message, code)`, `hang(seconds)`, `reset()`, `torn()` (half
-a body), `garbage(body)` (200, but not what was agreed), `empty()` (no choices), `refusal(text)`,
-`filtered()`. Any of them can be late: `dataclasses.replace(busy(), delay=0.1)`; `latency` delays all.
+`busy(retry_after)` (429), `error(status, message, code)`, `hang(seconds)`, `reset()`, `torn()`
+(half a body), `garbage(body)` (200, but not what was agreed), `empty()` (no choices),
+`refusal(text)`, `filtered()`. Any of them can be late: `dataclasses.replace(busy(), delay=0.1)`;
+`latency` delays all.
 
-Afterwards `server.requests` holds what was asked, in order (`.text`, `.images` as PNG bytes, `.system`,
-`.body`, `.headers`, `.at`), and `server.greatest_concurrency` how many were being answered at once.
-With `key=` any other key gets a 401 that repeats the key, as careless servers do; with `models=` any
-other model gets a 404. Faults of the script come before neither.
+Afterwards `server.requests` holds what was asked, in order (`.text`, `.images` as PNG bytes,
+`.system`, `.body`, `.headers`, `.at`), and `server.greatest_concurrency` how many were being
+answered at once. With `key=` any other key gets a 401 that repeats the key, as careless servers do;
+with `models=` any other model gets a 404. Both come before the script, and use up its turn.
 """
 
 import base64
@@ -120,7 +121,7 @@ def filtered() -> Reply:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What was asked. `text` and `images` are those of the last turn; `at` is `time.monotonic()`."""
+    """What was asked. `text` and `images` are of the last turn; `at` is `time.monotonic()`."""
 
     index: int
     provider: Literal["openai", "anthropic"]

@@ -10,6 +10,12 @@ from vlm.fake_server import FakeServer
 openai = pytest.importorskip("openai")
 anthropic = pytest.importorskip("anthropic")
 
+MESSAGES = [{"role": "user", "content": "?"}]
+
+
+def speaking(server, key="k"):
+    return openai.OpenAI(base_url=server.url, api_key=key, max_retries=0)
+
 
 def test_it_speaks_to_both_sdks():
     with FakeServer(lambda request: request.text.upper()) as server:
@@ -25,43 +31,37 @@ def test_it_speaks_to_both_sdks():
 
 
 def test_a_list_is_played_in_order_and_its_last_for_ever():
-    with FakeServer([fake_server.busy(2), fake_server.error(500), "yes"], latency=0.01) as server:
-        with openai.OpenAI(base_url=server.url, api_key="k", max_retries=0) as client:
+    script = [fake_server.busy(2), fake_server.error(500), "yes"]
+    with FakeServer(script, latency=0.01) as server, speaking(server) as client:
 
-            def ask():
-                reply = client.chat.completions.with_raw_response.create(
-                    model="m", messages=[{"role": "user", "content": "?"}]
-                )
-                return json.loads(reply.content)["choices"][0]["message"]["content"]
+        def ask():
+            reply = client.chat.completions.with_raw_response.create(model="m", messages=MESSAGES)
+            return json.loads(reply.content)["choices"][0]["message"]["content"]
 
-            with pytest.raises(openai.RateLimitError) as caught:
-                ask()
-            assert caught.value.response.headers["retry-after"] == "2"
-            with pytest.raises(openai.InternalServerError):
-                ask()
-            began = time.monotonic()
-            assert [ask(), ask()] == ["yes", "yes"]
-            assert time.monotonic() - began >= 0.02
+        with pytest.raises(openai.RateLimitError) as caught:
+            ask()
+        assert caught.value.response.headers["retry-after"] == "2"
+        with pytest.raises(openai.InternalServerError):
+            ask()
+        began = time.monotonic()
+        assert [ask(), ask()] == ["yes", "yes"]
+        assert time.monotonic() - began >= 0.02
     assert len(server.requests) == 4 and server.greatest_concurrency == 1
 
 
 @pytest.mark.parametrize("fault", [fake_server.hang(0.01), fake_server.reset(), fake_server.torn()])
 def test_connections_break(fault):
-    with FakeServer(fault) as server:
-        with openai.OpenAI(base_url=server.url, api_key="k", max_retries=0) as client:
-            with pytest.raises(openai.APIConnectionError):
-                client.chat.completions.create(
-                    model="m", messages=[{"role": "user", "content": "?"}]
-                )
+    broken = pytest.raises(openai.APIConnectionError)
+    with FakeServer(fault) as server, speaking(server) as client, broken:
+        client.chat.completions.create(model="m", messages=MESSAGES)
 
 
 def test_wrong_keys_and_models_are_told():
     with FakeServer(key="right", models={"m"}) as server:
-        messages = [{"role": "user", "content": "?"}]
-        with openai.OpenAI(base_url=server.url, api_key="wrong") as client:
-            with pytest.raises(openai.AuthenticationError, match="wrong"):
-                client.chat.completions.create(model="m", messages=messages)
-        with openai.OpenAI(base_url=server.url, api_key="right") as client:
+        told = pytest.raises(openai.AuthenticationError, match="wrong")
+        with speaking(server, "wrong") as client, told:
+            client.chat.completions.create(model="m", messages=MESSAGES)
+        with speaking(server, "right") as client:
             with pytest.raises(openai.NotFoundError):
-                client.chat.completions.create(model="n", messages=messages)
-            assert client.chat.completions.create(model="m", messages=messages).choices
+                client.chat.completions.create(model="n", messages=MESSAGES)
+            assert client.chat.completions.create(model="m", messages=MESSAGES).choices
