@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -22,9 +22,7 @@ import numpy as np
 from jaxrl.rewards.alarms import BUCKETS
 from jaxrl.vlm.asker import Answer, Asker
 from jaxrl.vlm.messages import Image, Ok, Prompt
-
-if TYPE_CHECKING:
-    from jaxrl.vlm.parsing import Parser
+from jaxrl.vlm.parsing import Parser
 
 
 class Template(Protocol):

@@ -173,7 +173,7 @@ def _about(
     age = (waiting.update - 1 - jnp.arange(lag)) % lag + 1
     ages = jnp.where(arrived, age[:, None, None], 0)
     shown = by_seed((verdicts._replace(arrived=arrived), value, ok))
-    metrics = about(spec, state, *shown, ended, ended)
+    metrics = about(spec, state, shown[0], shown[1], shown[2], ended, ended)
     return metrics | {
         "vlm/label_age": Mean(
             ages.sum((0, 2)).astype(jnp.float32), arrived.sum((0, 2), dtype=jnp.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jaxrl.records import LogPoint, RunInfo, TrainResult
 from jaxrl.rewards.alarms import KINDS, MEANING, Policy
 from jaxrl.rewards.judge import Judge
 from jaxrl.types import PyTree
+from jaxrl.vlm.captions import write_captions
 
 SHOWN = 60
 """Characters of an answer that an alarm quotes."""
@@ -72,13 +72,9 @@ class VLMListener:
         """Adds cost, latency and alarms to the result, and draws `captions.html`."""
         result.notes["vlm"] = self.summary()
         store = self.judge.asker.store
-        if self.folder is None or store is None:
-            return
-        if importlib.util.find_spec("jaxrl.vlm.captions") is None:
-            return
-        from jaxrl.vlm import captions
-
-        captions.write(store.path, self.folder / "captions.html", parser=self.judge.parser)
+        if self.folder is not None and store is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_captions(store, self.folder / "captions.html", read=self.judge.parser)
 
     def summary(self) -> dict[str, Any]:
         """What the run asked, what that took, and which alarms rang, JSON-able."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -34,11 +34,10 @@ from jaxrl.rewards.judge import Judge, Template
 from jaxrl.rewards.listener import VLMListener
 from jaxrl.rewards.reward_model import Labels
 from jaxrl.types import EnvParams, Key, RewardSource
+from jaxrl.vlm import parsing, prompts
 from jaxrl.vlm.asker import Asker
 from jaxrl.vlm.messages import Image
-
-if TYPE_CHECKING:
-    from jaxrl.vlm.parsing import Parser
+from jaxrl.vlm.parsing import Parser
 
 Mode = Literal["callback", "lagged", "model"]
 
@@ -112,8 +111,8 @@ def vlm(
         check_range(name, value, 1)
     chosen = control_of(control)
     params = env.default_params if env_params is None else env_params
-    template = _template(prompt)
-    reads = _parser(parser or template.parser)
+    template = prompts.load(prompt) if isinstance(prompt, (str, Path)) else prompt
+    reads = parser if callable(parser) else parsing.parser(parser or template.parser)
     judge = Judge(asker, template, reads, given or {})
     draws = drawing(env, params, size, template.needs)
     spec = Spec(draws, judge, chosen, frames, every, max_frames, alarm)
@@ -168,22 +167,6 @@ def _learned(source: RewardSource, spec: Spec, settings: learned.Settings) -> Re
         prepare=partial(learned.prepare, spec, settings),
         needs="every_step",
     )
-
-
-def _template(prompt: Any) -> Any:
-    if not isinstance(prompt, (str, Path)):
-        return prompt
-    from jaxrl.vlm.prompts import load
-
-    return load(prompt)
-
-
-def _parser(parser: Any) -> Any:
-    if callable(parser):
-        return parser
-    from jaxrl.vlm.parsing import parser as load
-
-    return load(parser)
 
 
 def _try_prompt(env: Any, params: EnvParams, spec: Spec, pictures: int) -> None:
