@@ -65,6 +65,8 @@ class VLMOptions:
     """Updates that a label may be late, with lagged."""
     wait: bool = False
     """Use labels exactly --lag updates later: the same numbers every time."""
+    max_waiting: int = 256
+    """Questions that may be open at a time, with lagged and without --wait."""
     labels: Labels = "absolute"
     """With --reward-mode model: values, or preferences between two frames."""
     num_labels: int = 400
@@ -150,6 +152,7 @@ def vlm_source(
         control=options.control,
         lag=options.lag,
         wait=options.wait,
+        max_waiting=options.max_waiting,
         labels=options.labels,
         num_labels=options.num_labels,
         round_size=options.round_size,

@@ -67,7 +67,7 @@ def annotate(
     spec: Spec, state: VLMState, trajectory: Trajectory
 ) -> tuple[VLMState, Trajectory, Metrics]:
     """R_v on the judged steps `[S, T, B]`, 0 on the others; no label where there is no answer."""
-    trajectory = trajectory._replace(reward=once_for_all(trajectory.reward))
+    trajectory = once_for_all(trajectory)
     wanted, asked = chosen(spec, state, trajectory)
     verdicts = ask(spec, asked)
     state, value, ok = settle(spec, state, verdicts, asked.valid)

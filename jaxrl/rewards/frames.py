@@ -230,17 +230,17 @@ def blank(like: PyTree) -> PyTree:
 
 
 @custom_vmap
-def once_for_all(x: Array) -> Array:
-    """The array itself; under a caller's `vmap` an error, before anything runs.
+def once_for_all(trajectory: Trajectory) -> Trajectory:
+    """The trajectory itself; under a caller's `vmap` an error, before anything runs.
 
     There a host call would be made for every lane in turn, or, under a condition, not at all.
     """
-    return x
+    return trajectory
 
 
 @once_for_all.def_vmap
-def _refuse(axis_size: int, in_batched: list[bool], x: Array) -> tuple[Array, bool]:
-    del axis_size, in_batched, x
+def _refuse(axis_size: int, in_batched: list[Any], trajectory: Trajectory) -> tuple[Any, Any]:
+    del axis_size, in_batched, trajectory
     raise ConfigError(
         "this reward asks a model through a call to the host, which cannot be under a vmap over "
         "runs: use jaxrl.train(..., seeds=N), which asks once an update for all seeds together, or "

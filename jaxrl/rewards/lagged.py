@@ -7,7 +7,10 @@ if it has been answered), and no label is lost.
 
 With `wait` the labels of an update come exactly `lag` updates later, and the device waits if they
 are not there by then: the same numbers every time. Without, they come as they come, and what is
-not there after `lag` updates is given up: it goes to the store, and its row stays masked.
+not there after `lag` updates is given up: it goes to the store, and its row stays masked. A model
+may be slower than the training for good; then nothing is gained by drawing and sending more: while
+`max_waiting` questions are open, no further one is asked, and those steps have no label either.
+`vlm/labelled` says how large a part has one.
 """
 
 from __future__ import annotations
@@ -21,6 +24,20 @@ from jaxrl.rewards.callback import Spec, VLMState, about, chosen, settle
 from jaxrl.rewards.frames import Asked, blank, once_for_all, show
 from jaxrl.rewards.judge import Verdicts, like_verdicts
 from jaxrl.types import Array, EnvState, LateLabels, Mean, Metrics, Trajectory
+
+
+class Settings(NamedTuple):
+    """How late labels may be.
+
+    Attributes:
+        lag: in updates.
+        wait: deliver them exactly then, whatever it takes.
+        max_waiting: questions that may be open at a time, of all seeds; without `wait`.
+    """
+
+    lag: int
+    wait: bool
+    max_waiting: int
 
 
 class Waiting(NamedTuple):
@@ -42,10 +59,10 @@ class Waiting(NamedTuple):
     session: Array
 
 
-def prepare(spec: Spec, lag: int, state: VLMState, trajectory: Trajectory) -> VLMState:
+def prepare(spec: Spec, settings: Settings, state: VLMState, trajectory: Trajectory) -> VLMState:
     """The state with room for what a trajectory of these shapes can ask, `lag` updates long."""
     _, asked = jax.eval_shape(lambda t: chosen(spec, state, t), trajectory)
-    room = jax.tree.map(lambda x: jax.ShapeDtypeStruct((lag, *x.shape), x.dtype), asked)
+    room = jax.tree.map(lambda x: jax.ShapeDtypeStruct((settings.lag, *x.shape), x.dtype), asked)
     nothing = blank(room)
     waiting = Waiting(
         state=nothing.state,
@@ -59,15 +76,18 @@ def prepare(spec: Spec, lag: int, state: VLMState, trajectory: Trajectory) -> VL
 
 
 def annotate(
-    spec: Spec, lag: int, wait: bool, state: VLMState, trajectory: Trajectory
+    spec: Spec, settings: Settings, state: VLMState, trajectory: Trajectory
 ) -> tuple[VLMState, Trajectory, Metrics]:
     """Asks about this update's frames `[S, M]`, and delivers what is answered of older ones."""
-    trajectory = trajectory._replace(reward=once_for_all(trajectory.reward))
+    trajectory = once_for_all(trajectory)
     wanted, asked = chosen(spec, state, trajectory)
     waiting: Waiting = _asked_again(spec, state.more)
+    lag, wait = settings.lag, settings.wait
     slot = waiting.update % lag  # holds the questions of `lag` updates ago, which are due
     is_due = (jnp.arange(lag) == slot)[:, None, None] & waiting.valid
     open_ = is_due if wait else waiting.valid
+    if not wait:
+        asked = asked._replace(valid=_with_room(settings, waiting.valid & ~is_due, asked.valid))
     verdicts = _exchange(spec, asked, open_, is_due if wait else jnp.zeros_like(is_due), slot)
     arrived = verdicts.arrived & open_
     state, value, ok = settle(spec, state, verdicts, arrived)
@@ -77,7 +97,7 @@ def annotate(
         lambda x: jnp.moveaxis(x, 1, 0).reshape(num_seeds, -1),
         LateLabels(waiting.row, waiting.lane, value, ok),
     )
-    metrics = _about(spec, state, waiting, verdicts, value, ok, arrived, is_due)
+    metrics = _about(spec, state, waiting, verdicts, value, ok, arrived, wanted)
     state = state._replace(
         rows=state.rows + wanted.shape[1],
         more=_with(waiting, slot, asked, state.rows, waiting.valid & ~arrived),
@@ -86,6 +106,13 @@ def annotate(
         reward=jnp.zeros_like(trajectory.reward), labelled=~wanted, late=late
     )
     return state, trajectory, metrics
+
+
+def _with_room(settings: Settings, waiting: Array, valid: Array) -> Array:
+    """Of the questions `[S, M]`, the first for which there is room beside those that wait."""
+    room = settings.max_waiting - waiting.sum()
+    place = jnp.cumsum(valid.ravel()).reshape(valid.shape)
+    return valid & (place <= room)
 
 
 def _exchange(spec: Spec, asked: Asked, open_: Array, must: Array, slot: Array) -> Verdicts:
@@ -160,22 +187,23 @@ def _about(
     value: Array,
     ok: Array,
     arrived: Array,
-    is_due: Array,
+    wanted: Array,
 ) -> Metrics:
-    """What is shown, each `[S]`: of the verdicts that came, and how old they are in updates."""
+    """What is shown, each `[S]`: of the verdicts that came, and how old they are in updates.
+
+    `vlm/labelled` is the labels that came over the steps that were due meanwhile.
+    """
 
     def by_seed(x: Any) -> Any:
         return jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), x)
 
-    # What has come, or is given up now.
-    ended = by_seed(arrived | is_due)
     lag = waiting.valid.shape[0]
     age = (waiting.update - 1 - jnp.arange(lag)) % lag + 1
     ages = jnp.where(arrived, age[:, None, None], 0)
-    shown = by_seed((verdicts._replace(arrived=arrived), value, ok))
-    metrics = about(spec, state, shown[0], shown[1], shown[2], ended, ended)
+    came, value, ok, arrived = by_seed((verdicts._replace(arrived=arrived), value, ok, arrived))
+    metrics = about(spec, state, came, value, ok, arrived, wanted)
     return metrics | {
         "vlm/label_age": Mean(
-            ages.sum((0, 2)).astype(jnp.float32), arrived.sum((0, 2), dtype=jnp.float32)
+            ages.sum((0, 2)).astype(jnp.float32), arrived.sum((1, 2), dtype=jnp.float32)
         )
     }

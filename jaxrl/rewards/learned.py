@@ -120,7 +120,7 @@ def annotate(
     spec: Spec, settings: Settings, state: VLMState, trajectory: Trajectory
 ) -> tuple[VLMState, Trajectory, Metrics]:
     """Scores every step `[S, T, B]` by the ensemble, and goes on with asking and training it."""
-    trajectory = trajectory._replace(reward=once_for_all(trajectory.reward))
+    trajectory = once_for_all(trajectory)
     learning: Learning = state.more
     key, key_round, key_append, key_fit = jax.random.split(learning.key, 4)
     new = _next_round(spec, settings, state, trajectory, key_round)

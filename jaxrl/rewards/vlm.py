@@ -59,6 +59,7 @@ def vlm(
     control: str = "none",
     lag: int = 4,
     wait: bool = False,
+    max_waiting: int = 256,
     labels: Labels = "absolute",
     num_labels: int = 400,
     round_size: int = 40,
@@ -87,6 +88,8 @@ def vlm(
         lag: updates that a label may be late, with `lagged`; that a round takes, with `model` and
             `wait`.
         wait: use labels exactly `lag` updates later: the same numbers every time.
+        max_waiting: with `lagged`, without `wait`: questions that may be open at a time; steps
+            that are due beyond them have no label.
         labels: with `model`: `absolute` values, or `pairwise` preferences, for which the parser's
             value is the share of the preference that goes to the first frame.
         num_labels: with `model`: questions in all.
@@ -128,19 +131,21 @@ def vlm(
         listener=VLMListener(judge, alarm, folder, say),
     )
     if mode == "lagged" and chosen.asks:
-        return _lagged(source, spec, lag, wait)
+        return _lagged(source, spec, lagged.Settings(lag, wait, max_waiting))
     if mode == "model":
         settings = learned.Settings(labels, num_labels, round_size, train_steps, lag, wait)
         return _learned(source, spec, settings)
     return source
 
 
-def _lagged(source: RewardSource, spec: Spec, lag: int, wait: bool) -> RewardSource:
+def _lagged(source: RewardSource, spec: Spec, settings: lagged.Settings) -> RewardSource:
+    check_range("max_waiting", settings.max_waiting, 1)
+    waiting = "waiting" if settings.wait else f"at most {settings.max_waiting} open"
     return source._replace(
-        name=f"{source.name[:-1]}, lag {lag}{', waiting' if wait else ''})",
-        annotate=partial(lagged.annotate, spec, lag, wait),
-        prepare=partial(lagged.prepare, spec, lag),
-        late_by=lag,
+        name=f"{source.name[:-1]}, lag {settings.lag}, {waiting})",
+        annotate=partial(lagged.annotate, spec, settings),
+        prepare=partial(lagged.prepare, spec, settings),
+        late_by=settings.lag,
     )
 
 

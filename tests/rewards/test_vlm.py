@@ -145,7 +145,7 @@ class TestCallback:
         function = make_train(adder(ENV), 6 * PER_UPDATE, reward=source(asks), num_points=2)
         state, curves = jax.jit(function)(jax.random.key(0), ENV.default_params)
         alone = run(source(asker()), 6, seeds=1)
-        np.testing.assert_array_equal(state.params["told"], numbers(alone)["told"][0])
+        np.testing.assert_allclose(state.params["told"], numbers(alone)["told"][0], rtol=1e-4)
         assert curves["reward/vlm"].shape == (2,) and asks.client.batches
         keys = jnp.stack([jax.random.key(0), jax.random.key(1)])
         with pytest.raises(ConfigError, match=r"train\(\.\.\., seeds=N\)"):
@@ -177,7 +177,12 @@ class TestRuns:
         again.close()
 
     @pytest.mark.parametrize(
-        "mode", [dict(), dict(mode="lagged", lag=2, wait=True), dict(mode="model", num_labels=12)]
+        "mode",
+        [
+            dict(),
+            dict(mode="lagged", lag=2, wait=True),
+            pytest.param(dict(mode="model", num_labels=12), marks=pytest.mark.slow),
+        ],
     )
     def test_resuming_gives_the_numbers_of_not_having_stopped(self, tmp_path, mode):
         if mode.get("mode") == "model":
@@ -216,9 +221,9 @@ class TestLagged:
         ages = [p.metrics["vlm/label_age"] for p in late.history]
         assert {float(x) for x in np.ravel(ages) if np.isfinite(x)} == {2.0}
         early = numbers(run(source(asker()), 8))
-        judged = early["sum"] - 0.85 * 8 * PER_UPDATE
-        base = 0.85 * (10 * PER_UPDATE - waiting)
-        np.testing.assert_allclose(numbers(late)["sum"], base + judged, rtol=1e-5)
+        judged = early["sum"] - 0.85 * early["rows"]
+        wanted = 0.85 * numbers(late)["rows"] + judged
+        np.testing.assert_allclose(numbers(late)["sum"], wanted, rtol=1e-5)
 
     def test_without_waiting_nothing_stands_still(self):
         slow = asker(seconds=0.3)
