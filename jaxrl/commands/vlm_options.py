@@ -125,7 +125,8 @@ def vlm_source(
         **sampling,
     )
     store = options.store or folder / "store.sqlite"
-    store.parent.mkdir(parents=True, exist_ok=True)
+    for place in (folder, store.parent):
+        place.mkdir(parents=True, exist_ok=True)
     asker = Asker(
         client,
         store=store,

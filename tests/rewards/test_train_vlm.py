@@ -102,5 +102,5 @@ def test_bad_flags_are_refused(game, tmp_path, flags, error, words):
     if "--alpha" in flags and "--reward" in flags:
         flags = [*flags, "--prompt", str(game), "--client", "openai:x"]
     with pytest.raises(error, match=words):
-        command.main(["dqn", "Shades-v0", *DQN.split()[:-4], "--out", str(tmp_path / "r"), *flags])
+        command.main(["dqn", "Shades-v0", *DQN.split(), "--out", str(tmp_path / "r"), *flags])
     assert not (tmp_path / "r" / "config.json").exists()
