@@ -14,9 +14,10 @@ import jax
 from jaxrl import rewards
 from jaxrl.commands.options import parse_value
 from jaxrl.environment import supports_describe
-from jaxrl.errors import ConfigError
+from jaxrl.errors import ConfigError, ModelError
 from jaxrl.rewards.alarms import Policy
 from jaxrl.rewards.frames import Frames
+from jaxrl.rewards.probe import probe, require_probe
 from jaxrl.rewards.reward_model import Labels
 from jaxrl.rewards.vlm import Mode
 from jaxrl.run.checkpoint import write_json
@@ -37,8 +38,8 @@ class VLMOptions:
     """Who is asked: openai:MODEL, anthropic:MODEL, transformers:NAME, replay:PATH, captioner."""
     prompt: str | None = None
     """Prompt, by name or path; default the shipped one that is about this environment."""
-    prompt_values: tuple[str, ...] = ()
-    """What the prompt's own holes are filled with, NAME=VALUE each."""
+    given: tuple[str, ...] = ()
+    """Parameters of the prompt, NAME=VALUE each, e.g. 'goal=the pole stands upright'."""
     parser: str | None = None
     """How answers are read, by name or path; default the one the prompt is made for."""
     budget: str | None = None
@@ -86,7 +87,7 @@ class VLMOptions:
     store: Path | None = None
     """File with the answers; default OUT/vlm/store.sqlite. One of another run spares its calls."""
     force: bool = False
-    """Train although the probe says that the model does not see what it is asked about."""
+    """Train although the model failed the probe: what it says does not go along with the truth."""
 
 
 def vlm_source(
@@ -136,7 +137,7 @@ def vlm_source(
         timeout=options.answer_timeout,
     )
     stack.callback(asker.close)
-    given = dict(_pair(text) for text in options.prompt_values)
+    given = dict(_pair(text) for text in options.given)
     judged = rewards.vlm(
         env,
         asker,
@@ -160,8 +161,33 @@ def vlm_source(
         folder=folder,
         say=say,
     )
+    if template.truth and options.control in ("none", "shuffled"):
+        _probe_first(options, env, env_params, asker, template, given, folder)
     write_json(folder / "options.json", _jsonable(options))
     return rewards.mixture(rewards.environment(), judged, options.alpha)
+
+
+def _probe_first(
+    options: VLMOptions,
+    env: Any,
+    env_params: EnvParams,
+    asker: Asker,
+    template: prompts.Template,
+    given: dict[str, Any],
+    folder: Path,
+) -> None:
+    """Asks about known states, and lets nobody train from answers that do not fit the truth.
+
+    Raises:
+        ConfigError: they do not, and nothing forces it.
+        ModelError: the model cannot be asked at all (a wrong key).
+    """
+    size = options.frame_size
+    report, _ = probe(env, env_params, asker, template, given=given, size=size)
+    if asker.fatal is not None:
+        raise ModelError(f"the model cannot be asked: {asker.fatal.reason}")
+    report.save(folder / "probe.json")
+    require_probe(report, force=options.force)
 
 
 def earlier_options(folder: Path) -> VLMOptions:
@@ -170,7 +196,7 @@ def earlier_options(folder: Path) -> VLMOptions:
     if not file.exists():
         return VLMOptions()
     kept = json.loads(file.read_text())
-    for name in ("prompt_values", "frame_size"):
+    for name in ("given", "frame_size"):
         kept[name] = tuple(kept[name])
     kept["store"] = None if kept["store"] is None else Path(kept["store"])
     return VLMOptions(**kept)
@@ -212,7 +238,7 @@ def _prompt_about(env: Any, env_params: EnvParams) -> str:
 def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--prompt-values {text!r}: type NAME=VALUE.")
+        raise ConfigError(f"--given {text!r}: type NAME=VALUE.")
     return name, parse_value(value)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-
 NEAR_ZERO = 0.02
 """Up to this share of the largest truth, a truth is next to 0."""
 
