@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxrl import spaces
+from jaxrl import returns, spaces
 from jaxrl.environment import episode_limit
 from jaxrl.episodes import count_steps, rollout_episodes
 from jaxrl.networks import ActorCritic
@@ -150,6 +150,25 @@ def collect(parts: Parts, state: Any, record: Record = "nothing") -> tuple[Any, 
     )
     steps = state.steps._replace(done=state.steps.done + played.num_steps)
     return state.replace(key=key, steps=steps, episodes=played.episodes), played.trajectory
+
+
+def learned_rows(trajectory: Trajectory, *, whole_episode: bool) -> Array:
+    """Which rows `[T, B]` may be learned from: steps, and none whose return lacks a reward. bool.
+
+    Args:
+        trajectory: one episode a lane.
+        whole_episode: a row is credited with its whole episode, not with what follows it alone;
+            then one missing reward takes the episode with it.
+    """
+    valid = trajectory.valid
+    assert valid is not None
+    if trajectory.labelled is None:
+        return valid
+    labelled = trajectory.labelled | ~valid
+    if whole_episode:
+        return valid & labelled.all(axis=0)
+    known = returns.known_returns(labelled, trajectory.terminated, trajectory.truncated)
+    return valid & known
 
 
 def masked_mean(x: Array, valid: Array) -> Array:

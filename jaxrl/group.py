@@ -37,6 +37,7 @@ KLEstimator = Literal["exact", "k1", "k2", "k3", "k3_is"]
 
 def group_advantages(
     rewards: Array,
+    known: Array | None = None,
     *,
     baseline: Baseline = "group_mean",
     scale_rewards: ScaleRewards = "group",
@@ -55,6 +56,8 @@ def group_advantages(
 
     Args:
         rewards: `[G, K]`, K at least 2.
+        known: bool `[G, K]`, False on rewards that are missing: they are compared with nobody and
+            nobody with them, and their advantage is 0. None where all are there.
         baseline: what a reward is compared with.
         scale_rewards: `group`, `batch` (all rewards at once) or `none`.
         eps: added to the deviation (TRL's).
@@ -69,20 +72,40 @@ def group_advantages(
     chex.assert_rank(rewards, 2)
     check_range("the size of a group", rewards.shape[1], 2)
     check_names(baseline=baseline, scale_rewards=scale_rewards)
-    size = rewards.shape[1]
-    advantage = rewards - rewards.mean(1, keepdims=True)
+    size = rewards.shape[1] if known is None else jnp.maximum(known.sum(1, keepdims=True), 2)
+    advantage = rewards - rewards.mean(1, keepdims=True, where=known)
     if baseline == "leave_one_out":
         advantage *= size / (size - 1)  # r_i less the mean of the others
     if scale_rewards == "group":
-        advantage /= rewards.std(1, keepdims=True, ddof=1) + eps
+        advantage /= deviations(rewards, known)[:, None] + eps
     if scale_rewards == "batch":
-        advantage /= rewards.std(ddof=1) + eps
-    return jnp.where(all_equal(rewards)[:, None], 0.0, advantage)
+        advantage /= (rewards.std(ddof=1) if known is None else _of_all(rewards, known)) + eps
+    says_nothing = all_equal(rewards, known)[:, None]
+    if known is not None:
+        says_nothing |= ~known
+    return jnp.where(says_nothing, 0.0, advantage)
 
 
-def all_equal(rewards: Array) -> Array:
-    """Whether a group's rewards are all the same, and so say nothing; bool `[G]`."""
-    return rewards.max(1) == rewards.min(1)
+def all_equal(rewards: Array, known: Array | None = None) -> Array:
+    """Whether a group's known rewards are all the same, and so say nothing; bool `[G]`."""
+    if known is None:
+        return rewards.max(1) == rewards.min(1)
+    largest = jnp.where(known, rewards, -jnp.inf).max(1)
+    return largest <= jnp.where(known, rewards, jnp.inf).min(1)  # "<": of none there is none
+
+
+def deviations(rewards: Array, known: Array | None = None) -> Array:
+    """The sample deviation of each group's known rewards, `[G]`; 0 of fewer than two."""
+    if known is None:
+        return rewards.std(1, ddof=1)
+    mean = rewards.mean(1, keepdims=True, where=known)
+    squares = jnp.where(known, jnp.square(rewards - mean), 0.0).sum(1)
+    return jnp.sqrt(squares / jnp.maximum(known.sum(1) - 1, 1))
+
+
+def _of_all(rewards: Array, known: Array) -> Array:
+    """`deviations` of all groups' known rewards as of one. Scalar."""
+    return deviations(rewards.reshape(1, -1), known.reshape(1, -1))[0]
 
 
 def length_normalized(advantage: Array, mask: Array) -> Array:

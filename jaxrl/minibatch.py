@@ -1,12 +1,14 @@
-"""Cutting a trajectory into rows, and rows into minibatches."""
+"""Cutting a trajectory into rows, and rows into minibatches; which rows may be learned from."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import optax
 
+from jaxrl import returns
 from jaxrl.errors import ConfigError
-from jaxrl.types import Array, Key, PyTree
+from jaxrl.types import Array, Key, PyTree, Trajectory
 
 
 def as_rows(trajectory: PyTree) -> PyTree:
@@ -17,6 +19,22 @@ def as_rows(trajectory: PyTree) -> PyTree:
 def take(rows: PyTree, index: Array) -> PyTree:
     """The rows of that index `[N]`, from every leaf."""
     return jax.tree.map(lambda x: x[index], rows)
+
+
+def row_weight(trajectory: Trajectory) -> Array | None:
+    """1 on the rows `[T, B]` whose return is known, 0 where a reward in it is missing.
+
+    None where no reward can be missing (`labelled` is None): then no program changes.
+    """
+    if trajectory.labelled is None:
+        return None
+    known = returns.known_returns(trajectory.labelled, trajectory.terminated, trajectory.truncated)
+    return known.astype(jnp.float32)
+
+
+def unless_empty(weight: Array | None, new: PyTree, old: PyTree) -> PyTree:
+    """`new`, or `old` where no row has a weight: such a batch does not move even the momentum."""
+    return new if weight is None else optax.tree.where(weight.sum() > 0, new, old)
 
 
 def minibatch_rows(key: Key, num_rows: int, num_minibatches: int, epochs: int) -> Array:

@@ -90,7 +90,12 @@ def clip_fraction(log_ratio: Array, clip_eps: Array | float) -> Array:
     return (jnp.abs(jnp.exp(log_ratio) - 1) > clip_eps).mean(dtype=jnp.float32)
 
 
-def squared_value_loss(value: Array, target: Array, stop_target_gradients: bool = True) -> Array:
+def squared_value_loss(
+    value: Array,
+    target: Array,
+    stop_target_gradients: bool = True,
+    weight: Array | None = None,
+) -> Array:
     """`½ E[(V - target)²]`, scalar. The half is rlax's and CleanRL's; `vf_coef` weighs it.
 
     Args:
@@ -98,15 +103,20 @@ def squared_value_loss(value: Array, target: Array, stop_target_gradients: bool 
         stop_target_gradients: take the target for a constant (the semi-gradient of TD learning,
             Sutton & Barto 2018 §9.3). Without, a target that bootstraps is moved toward the value
             too (the residual gradient, Baird 1995).
+        weight: of each row, as in `mean`.
     """
     chex.assert_equal_shape([value, target])
     if stop_target_gradients:
         target = jax.lax.stop_gradient(target)
-    return 0.5 * jnp.square(value - target).mean()
+    return 0.5 * mean(jnp.square(value - target), weight)
 
 
 def clipped_value_loss(
-    value: Array, old_value: Array, target: Array, clip_eps: Array | float
+    value: Array,
+    old_value: Array,
+    target: Array,
+    clip_eps: Array | float,
+    weight: Array | None = None,
 ) -> Array:
     """PPO's value loss: the worse of V and of V kept within `clip_eps` of its old self. Scalar.
 
@@ -117,7 +127,7 @@ def clipped_value_loss(
     target = jax.lax.stop_gradient(target)
     near = old_value + jnp.clip(value - old_value, -clip_eps, clip_eps)
     worse = jnp.maximum(jnp.square(value - target), jnp.square(near - target))
-    return 0.5 * worse.mean()
+    return 0.5 * mean(worse, weight)
 
 
 def q_target(
@@ -153,6 +163,11 @@ def huber(error: Array, delta: float = 1.0) -> Array:
     return small * (error - 0.5 * small)
 
 
+def mean(x: Array, weight: Array | None) -> Array:
+    """The mean of `x [...]`: over all rows where `weight` is None, else `weighted_mean`. Scalar."""
+    return x.mean() if weight is None else weighted_mean(x, weight)
+
+
 def weighted_mean(x: Array, weight: Array) -> Array:
     """The mean of `x [...]` where rows count by their weight `[...]`; 0 where none does. Scalar."""
     chex.assert_equal_shape([x, weight])
@@ -176,25 +191,47 @@ def epsilon_greedy(q: Array, uniform: Array, epsilon: Array | float) -> Array:
     return jnp.where(uniform < epsilon, random, q.argmax(-1).astype(jnp.int32))
 
 
-def normalize_advantage(advantage: Array, eps: float = 1e-8) -> Array:
+def normalize_advantage(advantage: Array, weight: Array | None = None, eps: float = 1e-8) -> Array:
     """Advantages of mean 0 and deviation 1. Equal ones become exactly 0, a single one too. `[N]`.
+
+    With a `weight` of 0 or 1 a row, those of weight 0 are left out, and become 0.
 
     The spread is tested, not only padded with `eps`: the mean of equal float32 numbers is not
     always that number, and the difference over `eps` would be an advantage made of rounding. It is
     tested against 0 and not for being positive, so that a NaN stays one and is found.
     """
+    if weight is not None:
+        return _normalize_those(advantage, weight > 0, eps)
     spread = advantage.max() - advantage.min()
     centred = advantage - advantage.mean()
     return jnp.where(spread == 0, 0.0, centred / (advantage.std() + eps))
 
 
-def explained_variance(value: Array, target: Array) -> Array:
+def _normalize_those(advantage: Array, counts: Array, eps: float) -> Array:
+    """`normalize_advantage` of the rows that count, bool `[N]`; 0 in the others."""
+    largest = jnp.where(counts, advantage, -jnp.inf).max()
+    smallest = jnp.where(counts, advantage, jnp.inf).min()
+    share = counts.astype(advantage.dtype)
+    centred = jnp.where(counts, advantage - weighted_mean(advantage, share), 0.0)
+    deviation = jnp.sqrt(weighted_mean(jnp.square(centred), share))
+    return jnp.where(largest == smallest, 0.0, centred / (deviation + eps))
+
+
+def explained_variance(value: Array, target: Array, weight: Array | None = None) -> Array:
     """`1 - Var[target - V] / Var[target]`: 1 is a perfect critic, 0 one that knows the mean.
 
     NaN where all targets are equal, for then there is nothing to explain. Scalar.
     """
-    variance = target.var()
-    return jnp.where(variance > 0, 1 - (target - value).var() / variance, jnp.nan)
+
+    def variance_of(x: Array) -> Array:
+        return (
+            x.var()
+            if weight is None
+            else weighted_mean((x - weighted_mean(x, weight)) ** 2, weight)
+        )
+
+    variance = variance_of(target)
+    return jnp.where(variance > 0, 1 - variance_of(target - value) / variance, jnp.nan)
 
 
 def schedule(

@@ -20,7 +20,7 @@ from jaxrl import entropy, normalise, objectives, returns
 from jaxrl.config import validate
 from jaxrl.env_check import check_env
 from jaxrl.errors import ConfigError
-from jaxrl.minibatch import as_rows
+from jaxrl.minibatch import as_rows, row_weight
 from jaxrl.networks import ActorCritic, actor_critic
 from jaxrl.train_state import fresh
 from jaxrl.types import (
@@ -75,7 +75,11 @@ class Extras(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The rows a gradient step sees, `[N, ...]`; `entropy_noise` as in `jaxrl.entropy.of`."""
+    """The rows a gradient step sees, `[N, ...]`; `entropy_noise` as in `jaxrl.entropy.of`.
+
+    `weight` is 1, or 0 on rows that must not be learned from; None where all may; see
+    `minibatch.row_weight`.
+    """
 
     obs: Array
     raw_action: Array
@@ -84,6 +88,7 @@ class Batch(NamedTuple):
     advantage: Array
     target: Array
     entropy_noise: Array | None = None
+    weight: Array | None = None
 
 
 def network_of(env: Any, config: Any, *, shared_torso: bool = False) -> ActorCritic:
@@ -227,7 +232,16 @@ def at_progress(state: Any) -> Any:
 
 
 def count_rewards(state: Any, trajectory: Trajectory) -> Any:
-    """The state with the trajectory's returns in its statistics, before learning from them."""
+    """The state with the trajectory's returns in its statistics, before learning from them.
+
+    Raises:
+        ConfigError: rewards can be missing, and statistics of returns need every one.
+    """
+    if state.return_stats is not None and trajectory.labelled is not None:
+        raise ConfigError(
+            "normalize_reward=True divides by a statistic of every return, and with this reward "
+            "source some rewards are missing: use normalize_reward=False."
+        )
     return state.replace(
         return_stats=normalise.update_return_stats(
             state.return_stats, trajectory, state.config.gamma
@@ -254,7 +268,15 @@ def make_batch(parts: Parts, state: Any, trajectory: Trajectory) -> Batch:
     )
     obs = normalise.see(state.obs_stats, trajectory.obs)
     extras: Extras = trajectory.extras
-    batch = Batch(obs, extras.raw_action, extras.log_prob, values, advantage, advantage + values)
+    batch = Batch(
+        obs,
+        extras.raw_action,
+        extras.log_prob,
+        values,
+        advantage,
+        advantage + values,
+        weight=row_weight(trajectory),
+    )
     return as_rows(batch)
 
 

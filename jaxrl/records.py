@@ -104,6 +104,7 @@ class TrainResult:
         steps_per_second: all seeds together, training only.
         peak_memory_bytes: largest memory in use (device memory where the backend tells it, else
             the process's peak resident size).
+        notes: what listeners add to `result.json`, by their name (a model's cost).
     """
 
     info: RunInfo
@@ -117,6 +118,7 @@ class TrainResult:
     wall_seconds: float
     steps_per_second: float
     peak_memory_bytes: int
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Callback(Protocol):

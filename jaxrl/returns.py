@@ -215,6 +215,27 @@ def n_step_returns(
     return target
 
 
+def known_returns(labelled: Array, terminated: Array, truncated: Array) -> Array:
+    """Which rows' returns are made of known rewards alone.
+
+    `known_t = labelled_t and (end_t or known_{t+1})`: a missing reward takes with it the rows of
+    its episode that come before it, for it is part of their returns and, whatever λ, of their
+    advantages. The last row of the trajectory is an end, whatever its flags say.
+
+    Args:
+        labelled: bool `[T, ...]`, False where a reward is missing.
+        terminated, truncated: bool `[T, ...]`.
+
+    Returns:
+        bool `[T, ...]`.
+    """
+    chex.assert_equal_shape([labelled, terminated, truncated])
+    missing = _backwards(
+        (~labelled).astype(jnp.float32), _goes_on(terminated, truncated, jnp.float32)
+    )
+    return missing == 0
+
+
 def _goes_on(terminated: Array, truncated: Array, dtype: Any) -> Array:
     """1 where the next row belongs to the same episode, else 0; of the type of the rewards."""
     # Of an integer, ~ is the complement: flags that are not bool would give decays of -2.

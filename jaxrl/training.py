@@ -162,8 +162,11 @@ def train(
         settings=dataclasses.asdict(plan),
         labels=tuple(lane.label for lane in lanes if lane.label),
     )
+    if source.prepare is not None or source.late_by:
+        _try_start(algorithm, source, plan, lanes, env_params)
     folder = _open_folder(out, resume, info)
-    listeners = [heard for heard in (folder, source.listener, *callbacks) if heard is not None]
+    # The source is first: what it says at the end goes into the result that the folder writes.
+    listeners = [heard for heard in (source.listener, folder, *callbacks) if heard is not None]
     # Before compiling: somebody is waiting, and whoever is killed meanwhile can be resumed.
     for listener in listeners:
         listener.on_start(info)
@@ -341,6 +344,21 @@ def _replay_bytes(
     if buffer is None:
         return 0
     return replay.check_fits(buffer, len(lanes), available_memory_bytes())
+
+
+def _try_start(
+    algorithm: Algorithm,
+    reward: RewardSource,
+    plan: Plan,
+    lanes: Sequence[Lane],
+    env_params: EnvParams,
+) -> None:
+    """Raises whatever algorithm and reward source refuse of each other, before anything is made."""
+
+    def start(keys: Key) -> Carry:
+        return initial_carry(algorithm, reward, keys, env_params, plan.total_updates)
+
+    jax.eval_shape(start, _keys(lanes))
 
 
 def _compile(

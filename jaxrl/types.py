@@ -72,8 +72,8 @@ class Transition(NamedTuple):
         record: a `Recorded` where the reward source asked for states, else None.
         valid: bool `[T, B]`, False on rows beyond the end of a lane's episode, which hold nothing;
             None where every row is a step.
-        labelled: bool `[T, B]`, False on rows whose reward is not known yet, which a reward source
-            may say where the algorithm has a replay; None where every reward is there.
+        labelled: bool `[T, B]`, False on rows whose reward is not known: not yet, where the
+            algorithm has a replay, or never. None where every reward is there.
         late: `LateLabels` of rows of earlier updates, from a reward source; None for none.
     """
 
@@ -253,6 +253,11 @@ class RewardSource(NamedTuple):
         needs: which environment states `collect` must keep for it.
         listener: hears of the run as any `records.Callback` does, and may stop it; None for a
             source that lives on the device alone.
+        prepare: `(RewardState, Trajectory [S, T, B, ...] of shapes) -> RewardState`, called once
+            before the first update by a source whose state depends on how much an update brings;
+            may refuse it. None for others.
+        late_by: updates by which labels may come late, in `Transition.late`; such a source needs
+            an algorithm with a replay.
     """
 
     name: str
@@ -260,3 +265,5 @@ class RewardSource(NamedTuple):
     annotate: Callable[[PyTree, Trajectory], tuple[PyTree, Trajectory, Metrics]]
     needs: Record
     listener: Any = None
+    prepare: Callable[[PyTree, Trajectory], PyTree] | None = None
+    late_by: int = 0

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import rewards
-from jaxrl.errors import check_range
+from jaxrl.errors import ConfigError, check_range
 from jaxrl.types import (
     Algorithm,
     Array,
@@ -204,10 +204,30 @@ def initial_carry(
     env_params: EnvParams,
     total_updates: int,
 ) -> Carry:
-    """Train states for every key `[S]`, and one state of the reward source for all of them."""
+    """Train states for every key `[S]`, and one state of the reward source for all of them.
+
+    Raises:
+        ConfigError: a source whose labels come late and an algorithm that cannot wait for them;
+            or what else the source refuses.
+    """
 
     def init(key: Key) -> PyTree:
         return algorithm.init(key, env_params, total_updates)
 
+    states = jax.vmap(init)(keys)
     # The reward's key comes from the first seed's, folded so that it is nobody else's.
-    return Carry(jax.vmap(init)(keys), reward.init(jax.random.fold_in(keys[0], 0x5EED)))
+    reward_state = reward.init(jax.random.fold_in(keys[0], 0x5EED))
+    if reward.late_by and getattr(states, "replay", None) is None:
+        raise ConfigError(
+            f"the labels of {reward.name} come up to {reward.late_by} updates late, and "
+            f"{algorithm.name} has no replay in which their steps could wait: use mode='callback' "
+            "(exact, waits for the model) or mode='model' (a reward model scores every step), or "
+            "an algorithm with a replay (dqn, sac)."
+        )
+    if reward.prepare is not None:
+
+        def collected(states: PyTree) -> PyTree:
+            return over_seeds(lambda s: algorithm.collect(s, reward.needs), states)[1]
+
+        reward_state = reward.prepare(reward_state, jax.eval_shape(collected, states))
+    return Carry(states, reward_state)

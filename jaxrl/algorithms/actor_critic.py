@@ -29,6 +29,7 @@ from flax import struct
 from jaxrl import entropy, normalise, objectives, on_policy, returns
 from jaxrl.config import number, static
 from jaxrl.errors import ConfigError, known
+from jaxrl.minibatch import row_weight, unless_empty
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
     OnPolicyState,
@@ -238,10 +239,13 @@ def loss_fn(
         advantage = returns.gae(*steps, gamma=config.gamma, gae_lambda=config.gae_lambda)
         target = advantage + value
 
-    weight = objectives.normalize_advantage(advantage) if config.normalize_advantage else advantage
-    policy_loss = -objectives.policy_gradient(log_prob, weight).mean()
-    value_loss = objectives.squared_value_loss(value, target, config.stop_target_gradients)
-    bonus = entropy.of(policy, noise).mean()
+    rows = row_weight(trajectory)
+    weight = advantage
+    if config.normalize_advantage:
+        weight = objectives.normalize_advantage(advantage, rows)
+    policy_loss = -objectives.mean(objectives.policy_gradient(log_prob, weight), rows)
+    value_loss = objectives.squared_value_loss(value, target, config.stop_target_gradients, rows)
+    bonus = objectives.mean(entropy.of(policy, noise), rows)
     loss = policy_loss + config.vf_coef * value_loss - config.ent_coef * bonus
     return loss, {
         "loss/total": Mean.of(loss),
@@ -249,7 +253,7 @@ def loss_fn(
         "loss/value": Mean.of(value_loss),
         "policy/entropy": Mean.of(bonus),
         "policy/approx_kl": Mean.of(objectives.approx_kl(log_ratio)),  # of the lag; 0 without
-        "value/explained_variance": Mean.of(objectives.explained_variance(value, target)),
+        "value/explained_variance": Mean.of(objectives.explained_variance(value, target, rows)),
     }
 
 
@@ -268,7 +272,8 @@ def learn(
     noise = entropy.noise(parts.network, parts.config, key_entropy, trajectory.reward.shape)
     grads, metrics = jax.grad(loss_fn, has_aux=True)(state.params, seen, noise, parts, now)
     optimizer = by_rule(now.optimizer, now.max_grad_norm, now.optimizer_eps)
-    params, opt_state = descend(optimizer, grads, state.opt_state, state.params, now.learning_rate)
+    new = descend(optimizer, grads, state.opt_state, state.params, now.learning_rate)
+    params, opt_state = unless_empty(row_weight(trajectory), new, (state.params, state.opt_state))
     metrics |= {
         "loss/grad_norm": Mean.of(optax.tree.norm(grads)),
         "schedule/learning_rate": Mean.of(now.learning_rate),

@@ -27,7 +27,7 @@ from flax import struct
 
 from jaxrl import entropy, group, normalise, objectives
 from jaxrl.config import number, static
-from jaxrl.episodic import EpisodicState, assemble, initial, limit_of, masked_mean
+from jaxrl.episodic import EpisodicState, assemble, initial, learned_rows, limit_of, masked_mean
 from jaxrl.errors import ConfigError, known
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
@@ -276,10 +276,13 @@ def make_batch(parts: Parts, state: GRPOState, trajectory: Trajectory) -> tuple[
     config = parts.config
     rewards = jnp.where(trajectory.valid, trajectory.reward, 0.0).sum(0)
     rewards = rewards.reshape(config.num_groups, config.num_generations)
+    mask, complete = trajectory.valid.T, None
+    if trajectory.labelled is not None:
+        mask = learned_rows(trajectory, whole_episode=True).T
+        complete = mask.any(1).reshape(rewards.shape)
     advantage = group.group_advantages(
-        rewards, baseline=config.baseline, scale_rewards=config.scale_rewards
+        rewards, complete, baseline=config.baseline, scale_rewards=config.scale_rewards
     ).reshape(-1)
-    mask = trajectory.valid.T
     if config.advantage_length_norm:
         advantage = group.length_normalized(advantage, mask)
     else:
@@ -297,8 +300,10 @@ def make_batch(parts: Parts, state: GRPOState, trajectory: Trajectory) -> tuple[
         mask=mask,
     )
     return batch, {
-        "group/return_std": Mean.of(rewards.std(1, ddof=1).mean()),
-        "group/zero_std_fraction": Mean.of(group.all_equal(rewards).mean(dtype=jnp.float32)),
+        "group/return_std": Mean.of(group.deviations(rewards, complete).mean()),
+        "group/zero_std_fraction": Mean.of(
+            group.all_equal(rewards, complete).mean(dtype=jnp.float32)
+        ),
     }
 
 

@@ -25,7 +25,7 @@ from flax import struct
 from jaxrl import entropy, objectives, on_policy
 from jaxrl.config import number, static
 from jaxrl.errors import check_range, known, unknown_name
-from jaxrl.minibatch import check_minibatches, minibatch_rows, take
+from jaxrl.minibatch import check_minibatches, minibatch_rows, take, unless_empty
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
     Batch,
@@ -225,16 +225,16 @@ def loss_fn(params: PyTree, batch: Batch, parts: Parts, config: PPOConfig) -> tu
     log_ratio = policy.log_prob(batch.raw_action) - batch.log_prob
     advantage = batch.advantage
     if config.normalize_advantage:
-        advantage = objectives.normalize_advantage(advantage)
+        advantage = objectives.normalize_advantage(advantage, batch.weight)
 
-    policy_loss = -parts.surrogate(log_ratio, advantage, config).mean()
+    policy_loss = -objectives.mean(parts.surrogate(log_ratio, advantage, config), batch.weight)
     if config.clip_eps_vf is None:
-        value_loss = objectives.squared_value_loss(value, batch.target)
+        value_loss = objectives.squared_value_loss(value, batch.target, weight=batch.weight)
     else:
         value_loss = objectives.clipped_value_loss(
-            value, batch.value, batch.target, config.clip_eps_vf
+            value, batch.value, batch.target, config.clip_eps_vf, batch.weight
         )
-    bonus = entropy.of(policy, batch.entropy_noise).mean()
+    bonus = objectives.mean(entropy.of(policy, batch.entropy_noise), batch.weight)
     loss = policy_loss + config.vf_coef * value_loss - config.ent_coef * bonus
     return loss, {
         "loss/total": Mean.of(loss),
@@ -262,8 +262,10 @@ def learn(parts: Parts, state: OnPolicyState, trajectory: Trajectory) -> tuple[A
 
     def step(carry: tuple[PyTree, PyTree, Array], rows: Array) -> tuple[Any, Metrics]:
         params, opt_state, stopped = carry
-        grads, metrics = jax.grad(loss_fn, has_aux=True)(params, take(batch, rows), parts, now)
+        minibatch = take(batch, rows)
+        grads, metrics = jax.grad(loss_fn, has_aux=True)(params, minibatch, parts, now)
         new = descend(optimizer, grads, opt_state, params, now.learning_rate)
+        new = unless_empty(minibatch.weight, new, (params, opt_state))
         if now.target_kl is not None:
             stopped |= metrics["policy/approx_kl"].total > now.target_kl
             new = optax.tree.where(stopped, (params, opt_state), new)
@@ -274,7 +276,7 @@ def learn(parts: Parts, state: OnPolicyState, trajectory: Trajectory) -> tuple[A
     )
     metrics = jax.tree.map(jnp.sum, metrics) | {
         "value/explained_variance": Mean.of(
-            objectives.explained_variance(batch.value, batch.target)
+            objectives.explained_variance(batch.value, batch.target, batch.weight)
         ),
         "schedule/learning_rate": Mean.of(now.learning_rate),
         "schedule/ent_coef": Mean.of(now.ent_coef),

@@ -29,7 +29,14 @@ from jaxrl import normalise, objectives, q_learning, returns
 from jaxrl.config import number, static, validate
 from jaxrl.critics import QNetwork, q_network
 from jaxrl.env_check import check_env
-from jaxrl.minibatch import as_rows, check_minibatches, minibatch_rows, take
+from jaxrl.minibatch import (
+    as_rows,
+    check_minibatches,
+    minibatch_rows,
+    row_weight,
+    take,
+    unless_empty,
+)
 from jaxrl.optim import adam, descend
 from jaxrl.train_state import fresh
 from jaxrl.types import (
@@ -107,11 +114,15 @@ class Parts(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The rows a gradient step sees, `[N, ...]`; observations normalised already."""
+    """The rows a gradient step sees, `[N, ...]`; observations normalised already.
+
+    `weight` is as in `minibatch.row_weight`.
+    """
 
     obs: Array
     action: Array
     target: Array
+    weight: Array | None
 
 
 def pqn(env: Any, config: PQNConfig | None = None) -> Algorithm:
@@ -181,13 +192,13 @@ def make_batch(parts: Parts, state: TrainState, trajectory: Trajectory) -> Batch
         lambda_=state.config.q_lambda,
     )
     obs = normalise.see(state.obs_stats, trajectory.obs)
-    return as_rows(Batch(obs, trajectory.action, target))
+    return as_rows(Batch(obs, trajectory.action, target, row_weight(trajectory)))
 
 
 def loss_fn(params: PyTree, batch: Batch, parts: Parts) -> tuple[Array, Metrics]:
     """`½ E[(Q(s, a) - G)²]` over a minibatch, and what is to be shown of it."""
     q = objectives.chosen(parts.network.values(params, batch.obs), batch.action)
-    loss = objectives.squared_value_loss(q, batch.target)
+    loss = objectives.squared_value_loss(q, batch.target, weight=batch.weight)
     return loss, {"loss/value": Mean.of(loss), "value/mean": Mean.of(q.mean())}
 
 
@@ -203,8 +214,10 @@ def learn(parts: Parts, state: TrainState, trajectory: Trajectory) -> tuple[Trai
 
     def step(carry: tuple[PyTree, PyTree], rows: Array) -> tuple[Any, Metrics]:
         params, opt_state = carry
-        grads, metrics = jax.grad(loss_fn, has_aux=True)(params, take(batch, rows), parts)
-        carry = descend(optimizer, grads, opt_state, params, now.learning_rate)
+        minibatch = take(batch, rows)
+        grads, metrics = jax.grad(loss_fn, has_aux=True)(params, minibatch, parts)
+        new = descend(optimizer, grads, opt_state, params, now.learning_rate)
+        carry = unless_empty(minibatch.weight, new, carry)
         return carry, metrics | {"loss/grad_norm": Mean.of(optax.tree.norm(grads))}
 
     (params, opt_state), metrics = jax.lax.scan(step, (state.params, state.opt_state), minibatches)

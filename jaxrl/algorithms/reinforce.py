@@ -33,6 +33,7 @@ from jaxrl.episodic import (
     EpisodicState,
     assemble,
     initial,
+    learned_rows,
     limit_of,
     masked_mean,
     masked_normalize,
@@ -142,14 +143,14 @@ class Parts(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the steps of an update were worth, `[T, B, ...]`; what is not `valid` holds nothing.
+    """What the steps of an update were worth, `[T, B, ...]`; what is not `valid` counts nowhere.
 
     Attributes:
         obs: as the network sees them.
         raw_action: as sampled.
         credit: `G_t`, or the whole return.
         advantage: what weighs `∇log π`.
-        valid: which rows are steps.
+        valid: which rows are steps that may be learned from.
         entropy_noise: as in `jaxrl.entropy.of`.
     """
 
@@ -235,7 +236,8 @@ def powers(gamma: Array | float, like: Array) -> Array:
 
 def make_batch(parts: Parts, state: Any, trajectory: Trajectory) -> Batch:
     """Credit and advantage of every step, from the critic as it is where there is one."""
-    config, valid = state.config, trajectory.valid
+    config = state.config
+    valid = learned_rows(trajectory, whole_episode=not config.reward_to_go)
     if config.baseline == "value":
         reward = jnp.where(valid, trajectory.reward, 0.0)
         values = value(parts, state, trajectory.obs)

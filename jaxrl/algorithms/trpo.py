@@ -35,7 +35,7 @@ from jaxrl import entropy, objectives, on_policy
 from jaxrl.config import number, static
 from jaxrl.distributions import Distribution
 from jaxrl.errors import ConfigError, check_range
-from jaxrl.minibatch import check_minibatches, minibatch_rows, take
+from jaxrl.minibatch import check_minibatches, minibatch_rows, take, unless_empty
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
     Batch,
@@ -209,8 +209,8 @@ def objective(
 ) -> tuple[Array, Array]:
     """`E[r A] + ent_coef · E[H]` and `E[KL(π_old‖π_θ)]` on rows `[N]`, both scalars."""
     log_ratio = policy.log_prob(batch.raw_action) - old.log_prob(batch.raw_action)
-    surrogate = (jnp.exp(log_ratio) * batch.advantage).mean()
-    bonus = entropy.of(policy, batch.entropy_noise).mean()
+    surrogate = objectives.mean(jnp.exp(log_ratio) * batch.advantage, batch.weight)
+    bonus = objectives.mean(entropy.of(policy, batch.entropy_noise), batch.weight)
     return surrogate + config.ent_coef * bonus, old.kl_divergence(policy).mean()
 
 
@@ -365,12 +365,14 @@ def fit_critic(
 
     def loss(critic: PyTree, rows: Batch) -> Array:
         value = parts.network.value({"critic": critic}, rows.obs)
-        return objectives.squared_value_loss(value, rows.target)
+        return objectives.squared_value_loss(value, rows.target, weight=rows.weight)
 
     def step(carry: tuple[PyTree, PyTree], rows: Array) -> tuple[Any, Array]:
         critic, opt_state = carry
-        value, grads = jax.value_and_grad(loss)(critic, take(batch, rows))
-        return descend(optimizer, grads, opt_state, critic, learning_rate), value
+        minibatch = take(batch, rows)
+        value, grads = jax.value_and_grad(loss)(critic, minibatch)
+        new = descend(optimizer, grads, opt_state, critic, learning_rate)
+        return unless_empty(minibatch.weight, new, carry), value
 
     minibatches = minibatch_rows(key, batch.target.size, per_pass, passes)
     start = (state.params["critic"], state.opt_state)
@@ -388,7 +390,8 @@ def learn(parts: Parts, state: OnPolicyState, trajectory: Trajectory) -> tuple[A
         entropy_noise=entropy.noise(parts.network, parts.config, key_entropy, batch.target.shape)
     )
     if now.normalize_advantage:
-        batch = batch._replace(advantage=objectives.normalize_advantage(batch.advantage))
+        advantage = objectives.normalize_advantage(batch.advantage, batch.weight)
+        batch = batch._replace(advantage=advantage)
 
     theta, unravel = ravel_pytree(state.params["actor"])
 
@@ -397,7 +400,8 @@ def learn(parts: Parts, state: OnPolicyState, trajectory: Trajectory) -> tuple[A
 
     # An accelerator's short mantissas would ruin residuals and compare steps by their rounding.
     with jax.default_matmul_precision("highest"):
-        bonus = entropy.of(policy(theta, batch.obs), batch.entropy_noise).mean()
+        entropies = entropy.of(policy(theta, batch.obs), batch.entropy_noise)
+        bonus = objectives.mean(entropies, batch.weight)
         new_theta, step = policy_step(policy, theta, batch, now)
         critic, opt_state, value_loss = fit_critic(
             parts, state, batch, key_shuffle, now.learning_rate
@@ -410,7 +414,7 @@ def learn(parts: Parts, state: OnPolicyState, trajectory: Trajectory) -> tuple[A
         "policy/step_fraction": Mean.of(step.fraction),
         "policy/accepted": Mean.of(step.fraction > 0),
         "value/explained_variance": Mean.of(
-            objectives.explained_variance(batch.value, batch.target)
+            objectives.explained_variance(batch.value, batch.target, batch.weight)
         ),
         "schedule/learning_rate": Mean.of(now.learning_rate),
         "schedule/ent_coef": Mean.of(now.ent_coef),

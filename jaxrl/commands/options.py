@@ -95,29 +95,24 @@ class TrainOptions:
         return self.seed_list or (1 if self.seeds is None else self.seeds)
 
 
-def parse(command: str, argv: Sequence[str], options: Any, config: Any) -> tuple[Any, Any]:
-    """Reads flags of two dataclasses, both without prefixes, on top of given defaults.
+def parse(command: str, argv: Sequence[str], *defaults: Any) -> tuple[Any, ...]:
+    """Reads flags of several dataclasses, all without prefixes, on top of given defaults.
 
     Args:
         command: what was typed before the flags, for the help text.
         argv: the flags.
-        options: the command's own options, with defaults.
-        config: the algorithm's config, with defaults.
+        defaults: one of each: the command's own options, the algorithm's config, and so on.
 
     Returns:
-        Both, as typed.
+        The same, as typed.
     """
-    flags = dataclasses.make_dataclass(
-        "Flags",
-        [
-            ("run", tyro.conf.OmitArgPrefixes[type(options)]),
-            ("algorithm", tyro.conf.OmitArgPrefixes[type(config)]),
-        ],
-    )
+    names = ("run", "algorithm", "model")[: len(defaults)]
+    kinds = [tyro.conf.OmitArgPrefixes[type(default)] for default in defaults]
+    flags = dataclasses.make_dataclass("Flags", list(zip(names, kinds, strict=True)))
     parsed: Any = tyro.cli(
-        flags, args=list(argv), prog=command, default=flags(options, config), description=""
+        flags, args=list(argv), prog=command, default=flags(*defaults), description=""
     )
-    return parsed.run, parsed.algorithm
+    return tuple(getattr(parsed, name) for name in names)
 
 
 def split_target(command: str, argv: Sequence[str]) -> tuple[str, str, list[str]]:

@@ -20,6 +20,7 @@ from jaxrl.commands.options import (
     split_target,
     starting_point,
 )
+from jaxrl.commands.vlm_options import VLMOptions, earlier_options, vlm_source
 from jaxrl.environment import supports_render
 from jaxrl.errors import ConfigError, MissingExtraError, RunFolderError
 from jaxrl.presets import Preset
@@ -42,6 +43,7 @@ USAGE = """usage: jaxrl train ALGO ENV [--total-steps 500k] [--seeds 8] [--out D
 Trains an algorithm on an environment, all seeds in one compiled program.
 `jaxrl algos` and `jaxrl envs` list both; `jaxrl train ppo CartPole-v1 --help` shows every flag.
 `jaxrl train grpo:notes CartPole-v1` starts from another of the algorithm's configurations.
+`jaxrl train dqn LunarLander-v3 --reward vlm --client captioner` mixes in a model's reward.
 """
 
 
@@ -53,16 +55,18 @@ def main(argv: Sequence[str]) -> None:
     typed, env_name, flags = split_target("train", argv)
     algorithm_name, known, config = starting_point(typed, env_name)
     entry = algorithm_entry(algorithm_name)
-    earlier = _earlier(flags, algorithm_name, env_name)
+    earlier, asking = _earlier(flags, algorithm_name, env_name), VLMOptions()
     if earlier is None:
         defaults, env_settings = TrainOptions(), known.env_settings if known else {}
     else:
         # What is typed beside --resume comes on top, and is compared with the folder by `train`.
-        known, defaults = None, _options_of(earlier)
+        known, defaults, asking = None, _options_of(earlier), earlier_options(earlier.path)
         env_settings = earlier.config["env_arguments"] | earlier.config["env_params"]
         config = config_from(earlier.config["config"], entry.config())
     config = _from_file(flags, config)
-    options, config = parse(f"jaxrl train {typed} {env_name}", flags, defaults, config)
+    options, config, asking = parse(
+        f"jaxrl train {typed} {env_name}", flags, defaults, config, asking
+    )
     if earlier is not None and options.seeds is not None:
         options = dataclasses.replace(options, seed_list=())
     env, env_params = make_env(env_name, options.env_params, env_settings)
@@ -73,13 +77,18 @@ def main(argv: Sequence[str]) -> None:
     out = options.resume or options.out or default_run_path(env_name, algorithm_name)
     with contextlib.ExitStack() as stack:
         stack.callback(_remove_empty, out)
-        listeners = [Progress(), *sinks(options, out)]
+        progress = Progress()
+        source = vlm_source(asking, env, env_params, out, progress.console.print, stack)
+        if source is not None and source.listener is not None:
+            progress.more = source.listener.status
+        listeners = [progress, *sinks(options, out)]
         for listener in listeners:
             stack.callback(listener.close)
         result = train(
             algorithm,
             env_params,
             seeds=options.which_seeds,
+            reward=source,
             callbacks=listeners,
             out=options.out if options.resume else out,
             resume=options.resume,

@@ -207,6 +207,7 @@ def summarize_result(result: TrainResult) -> dict[str, Any]:
         "peak_memory_bytes": result.peak_memory_bytes,
         "versions": versions(),
         "config_hash": describe_run(info)["config_hash"],
+        **result.notes,
     }
 
 

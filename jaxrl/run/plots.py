@@ -26,6 +26,13 @@ BAND_FROM = 10
 """Seeds from which on a band is drawn instead of lines."""
 
 
+REWARDS = {
+    "reward/environment": "the environment's, a step",
+    "reward/vlm": "the model's, a judged frame",
+}
+"""Parts of a mixed reward, which get a panel of their own."""
+
+
 class Curve(NamedTuple):
     """What is drawn of one run: steps `[P]`, values `[P, S]`, and what they are."""
 
@@ -58,17 +65,17 @@ def plot(*runs: TrainResult | RunRecord | str | Path, path: str | Path | None = 
     except ImportError as error:
         raise missing_extra("matplotlib", "plot", "plotting") from error
     curves = _told_apart([curve for run in runs for curve in _curves(run)])
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    parts = [curve for run in runs for curve in _rewards(run)]
+    figure = Figure(figsize=(7.0, 6.4 if parts else 4.2), layout="constrained")
+    axes = figure.add_subplot(2, 1, 1) if parts else figure.add_subplot()
     for i, curve in enumerate(curves):
         _draw(axes, curve, f"C{i}", alone=len(curves) == 1)
     axes.set_xlabel("environment steps per seed")
     axes.set_ylabel(" / ".join(dict.fromkeys(curve.quantity for curve in curves)))
     axes.set_title(" · ".join(dict.fromkeys(curve.title for curve in curves)))
-    axes.xaxis.set_major_formatter(lambda x, _: _short(x))
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    _dress(axes)
+    if parts:
+        _draw_rewards(figure.add_subplot(2, 1, 2, sharex=axes), parts)
     if path is not None:
         figure.savefig(path, dpi=150)
     elif in_notebook():
@@ -77,6 +84,28 @@ def plot(*runs: TrainResult | RunRecord | str | Path, path: str | Path | None = 
         figure.savefig(png, format="png", dpi=100)
         display_image(png.getvalue())
     return figure
+
+
+def _dress(axes: Any) -> None:
+    axes.xaxis.set_major_formatter(lambda x, _: _short(x))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+
+
+def _draw_rewards(axes: Any, curves: list[Curve]) -> None:
+    """Both parts of a mixed reward, each with its own scale: they are not to be compared."""
+    other = axes.twinx()
+    for i, curve in enumerate(curves):
+        on = axes if curve.quantity == REWARDS["reward/environment"] else other
+        style = "-" if on is axes else "--"
+        on.plot(curve.steps, curve.values.mean(axis=1), style, color=f"C{i}", label=curve.label)
+    axes.set_xlabel("environment steps per seed")
+    axes.set_ylabel(REWARDS["reward/environment"])
+    other.set_ylabel(REWARDS["reward/vlm"])
+    _dress(axes)
+    lines = [*axes.get_lines(), *other.get_lines()]
+    axes.legend(lines, [line.get_label() for line in lines], frameon=False)
 
 
 def _draw(axes: Any, curve: Curve, color: str, *, alone: bool) -> None:
@@ -135,6 +164,20 @@ def _curves(run: TrainResult | RunRecord | str | Path) -> list[Curve]:
             whole = Curve(label, f"{env}, {algorithm}", quantity, steps, values)
             return _by_combination(whole, lanes) if lanes else [whole]
     raise ConfigError(f"the run of {algorithm} on {env} has no finished episode to draw yet.")
+
+
+def _rewards(run: TrainResult | RunRecord | str | Path) -> list[Curve]:
+    """The parts of a run's mixed reward before mixing; none where its reward is not mixed."""
+    if isinstance(run, (str, Path)):
+        run = read_run(run)
+    if not all(name in point.metrics for point in run.history[:1] for name in REWARDS):
+        return []
+    curves = []
+    for metric, quantity in REWARDS.items():
+        steps, values = _points(run.history, metric)
+        if steps.size:
+            curves.append(Curve(metric, "", quantity, steps, values))
+    return curves
 
 
 def _by_combination(curve: Curve, lanes: list[dict[str, Any]]) -> list[Curve]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ PLAIN_LINES = 20
 class Progress:
     """A `Callback` that says how a run is getting on."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Writes to `console`, default standard output."""
-        self.console = console or Console(highlight=False)
+    def __init__(
+        self, console: Console | None = None, more: Callable[[], str] | None = None
+    ) -> None:
+        """Writes to `console`, default standard output; `more` says what the line ends with."""
+        self.console, self.more = console or Console(highlight=False), more
         self._live: Live | None = None
         self._evaluated = float("nan")
         self._first: tuple[int, float] | None = None
@@ -85,6 +88,7 @@ class Progress:
                 f"eval {_number(self._evaluated)}",
                 f"{_number(point.timing['time/steps_per_second'], '>10,.0f')} steps/s",
                 f"{_number(self._seconds_left(point), '4.0f')} s left",
+                *([self.more()] if self.more is not None else []),
             ]
         )
 
