@@ -17,6 +17,7 @@ COMMANDS = {
     "eval": "evaluate a run's policies over whole episodes",
     "plot": "draw the learning curves of one or several runs",
     "render": "film a run's policy, as a GIF or a video",
+    "probe-vlm": "ask a model about known states, before it rewards anything",
     "envs": "list the environments",
     "algos": "list the algorithms, and what their presets reach",
     "doctor": "show versions, devices and caches, and what is missing",
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, argv: list[str]) -> int:
-    command = importlib.import_module(f"jaxrl.commands.{name}")
+    command = importlib.import_module(f"jaxrl.commands.{name.replace('-', '_')}")
     from jaxrl.errors import JaxrlError
 
     try:

@@ -87,13 +87,11 @@ def _answer(seen: Caption, question: str) -> str:
 
 
 def _nearness(seen: Caption, question: str) -> float | None:
-    """Mean nearness in the respects that the question names, or in all; None where none shows."""
+    """Mean nearness in those respects that the question names, or in all, that are to be seen."""
     scored = [a for a in seen.aspects if not a.asked_only]
     asked = [a for a in scored if _mentions(question, a.words)] or scored
-    near = [a.near for a in asked]
-    if not near or any(one is None for one in near):
-        return None
-    return float(np.mean([one for one in near if one is not None]))
+    near = [a.near for a in asked if a.near is not None]
+    return float(np.mean(near)) if near else None
 
 
 def _reached(seen: Caption, question: str) -> bool | None:

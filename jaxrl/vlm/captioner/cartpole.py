@@ -18,9 +18,13 @@ POLE_FULL, POLE_RATIO = POLE[0] - POLE[2], (POLE[0] - POLE[1]) / (POLE[0] - POLE
 AXLE_FULL = 203.0 - 129.0
 UNIT = 1 / 600
 """Lengths below are in pixels of a picture 600 wide, half an outline included."""
-CART_HALF_WIDTH, POLE_HALF_WIDTH, POLE_LENGTH, AXLE_UP = 25.5, 5.5, 120.0, 107.5
-LEAST_POLE = 4 * POLE_HALF_WIDTH
-"""Visible length of a pole from which a tilt can be read."""
+CART_HALF_WIDTH, CART_HEIGHT = 25.5, 31.0
+POLE_HALF_WIDTH, POLE_LENGTH, AXLE_UP = 5.5, 120.0, 107.5
+LEAST_POLE, LEAST_PIXELS = 150.0, 4.0
+"""Area of a pole from which on a tilt can be read where the picture's edge cuts it off."""
+
+SHIFTS, DOUBT, SMALL = np.linspace(-0.8, 0.8, 9), 0.2, 0.4
+"""In small pictures, by how many pixels the cart may be somewhere else, and what that costs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +92,8 @@ def _cart(brightest: np.ndarray) -> float | None:
     width = dark.size
     track = float(np.median(dark))
     body = dark - track
-    tall = 30 * width * UNIT  # of the cart, of which the pole's foot may hide a half
-    found = pixels.edges(np.clip(body / tall, 0.0, 1.0))
-    if found is None or track > tall:
+    tall = CART_HEIGHT * width * UNIT - track
+    if tall <= 0 or (found := pixels.edges(np.clip(body / tall, 0.0, 1.0))) is None:
         return None
     left, right = found
     half = CART_HALF_WIDTH * width * UNIT
@@ -109,7 +112,7 @@ def _tilt_of_a_part(brown: np.ndarray, cart: float) -> float | None:
     """
     unit = brown.shape[1] * UNIT
     window = pixels.bounds(brown, 2)
-    if window is None or brown.sum() < LEAST_POLE * POLE_HALF_WIDTH * unit**2:
+    if window is None or brown.sum() < max(LEAST_POLE * unit**2, LEAST_PIXELS):
         return None
     across, up = pixels.centers(brown.shape)
     x, y = across[:, window[1]] - cart, up[window[0]] - AXLE_UP * unit
@@ -118,14 +121,15 @@ def _tilt_of_a_part(brown: np.ndarray, cart: float) -> float | None:
     length = np.hypot(x, y)
     counts = (length > 7 * unit) & (length < (POLE_LENGTH - 10) * unit) & (y > 0)
 
-    def misfit(tilt: float) -> float:
-        distance = np.abs(x * np.cos(tilt) - y * np.sin(tilt)) - POLE_HALF_WIDTH * unit
-        return float((counts * (np.clip(0.5 - distance, 0.0, 1.0) - seen) ** 2).sum())
+    def misfit(tilt: float, shift: float) -> float:
+        across = (x - shift) * np.cos(tilt) - y * np.sin(tilt)
+        strip = np.clip(0.5 + POLE_HALF_WIDTH * unit - np.abs(across), 0.0, 1.0)
+        return float((counts * (strip - seen) ** 2).sum()) + DOUBT * shift**2
 
-    best, step = 0.0, np.deg2rad(2.0)
-    around = np.arange(-30, 31)
-    while step > np.deg2rad(0.01):
-        tried = best + step * around
-        best = float(tried[np.argmin([misfit(tilt) for tilt in tried])])
-        around, step = np.arange(-5, 6), step / 5
-    return float(np.rad2deg(best))
+    best, step = (0.0, 0.0), np.deg2rad(2.0)
+    around, shifts = np.arange(-30, 31), SHIFTS if unit < SMALL else np.zeros(1)
+    while step > np.deg2rad(0.02):
+        tried = [(best[0] + step * turn, shift) for turn in around for shift in shifts]
+        best = tried[int(np.argmin([misfit(*one) for one in tried]))]
+        around, shifts, step = np.arange(-5, 6), np.array([best[1]]), step / 5
+    return float(np.rad2deg(best[0]))
