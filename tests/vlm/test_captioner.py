@@ -201,7 +201,7 @@ def test_engines_and_feet_are_seen():
 
 def test_a_lander_that_is_not_there_is_not_made_up():
     views = recorded(1)
-    poses = views.poses._replace(center=views.poses.center._replace(y=np.full((1, 3), 30.0)))
+    poses = Pose(Vec2(views.poses.center.x, np.full((1, 3), 30.0)), views.poses.angle)
     frame = views._replace(poses=poses).frames((200, 300))[0]
     assert caption(see(frame)).text == "The lander is out of the picture."
 
@@ -457,7 +457,7 @@ def test_json_follows_the_schema(poles):
 
 def test_numbers_in_the_prompt_change_nothing(poles):
     plain = "By how many degrees does the pole lean?"
-    told = plain + " The pole_angle_degrees is 3.7 and cart_position is 1.2, score 4 of 10 degrees."
+    told = plain + " The pole_angle_degrees is 3.7 and cart_position is 1.2 after 40 of 500 steps, so 3.7 degrees."
     assert ask(Prompt.of(plain, poles[0])) == ask(Prompt.of(told, poles[0]))
 
 
