@@ -457,7 +457,7 @@ def test_json_follows_the_schema(poles):
 
 def test_numbers_in_the_prompt_change_nothing(poles):
     plain = "By how many degrees does the pole lean?"
-    told = plain + " The pole_angle_degrees is 3.7 and cart_position is 1.2, score 4 of 10 degrees."
+    told = f"{plain} The pole_angle_degrees is 3.7, cart_position is 1.2 after 40 of 500 steps."
     assert ask(Prompt.of(plain, poles[0])) == ask(Prompt.of(told, poles[0]))
 
 

@@ -18,6 +18,7 @@ BODIES = (slice(0, 6), slice(6, 10), slice(10, 14))
 RELAXED = 0.345
 """How far a leg is bent in the air, radians."""
 LEAST_BEND, GREATEST_BEND = 0.2, 1.1
+AT_REST = np.array([0, 0, 0, RELAXED, RELAXED])
 LINE = (128 - 77) / 128
 """Purple, as blue less green, of an outline, where that of a body is 1."""
 WHOLE_AREA = 1080.0
@@ -157,31 +158,35 @@ def _guess(view: View) -> np.ndarray:
 
 def _descend(pose: np.ndarray, view: View) -> tuple[np.ndarray, float]:
     """Levenberg's and Marquardt's descent to the nearest pose; the pose and its squared misfit."""
-    relaxed = np.array([0, 0, 0, RELAXED, RELAXED])
 
     def misfits(poses: np.ndarray) -> np.ndarray:
         return (drawn(poses, view) - view.purple)[:, view.counts].astype(np.float64)
 
-    def cost(rest: np.ndarray, pose: np.ndarray) -> float:
-        return float((rest**2).sum() + (PULL * (pose - relaxed) ** 2).sum())
-
-    damping, rest = 1e-2, misfits(pose[None])[0]
-    for _ in range(15):
-        slopes = (misfits(pose + NUDGES) - rest) / np.diag(NUDGES)[:, None]
-        normal = slopes @ slopes.T + np.diag(PULL)
-        gradient = slopes @ rest + PULL * (pose - relaxed)
-        better = False
-        while not better and damping < 1e4:
-            damped = normal + damping * np.diag(np.diag(normal) + 1e-9)
-            change = -np.linalg.solve(damped, gradient)
-            trial = pose + change
-            trial[3:] = np.clip(trial[3:], LEAST_BEND, GREATEST_BEND)
-            after = misfits(trial[None])[0]
-            better = cost(after, trial) < cost(rest, pose)
-            damping *= 0.3 if better else 8
-        if not better:
-            break
-        pose, rest = trial, after
+    damping, rest, slopes = 1e-2, misfits(pose[None])[0], None
+    for _ in range(40):
+        if slopes is None:
+            slopes = (misfits(pose + NUDGES) - rest) / np.diag(NUDGES)[:, None]
+        change = _step(pose, rest, slopes, damping)
+        after = misfits((pose + change)[None])[0]
+        if _cost(after, pose + change) >= _cost(rest, pose):
+            damping *= 8
+            if damping > 1e4:
+                break
+            continue
+        pose, rest, slopes, damping = pose + change, after, None, damping * 0.3
         if np.abs(change[:2]).max() < 0.05 and abs(change[2]) < 2e-3:
             break
     return pose, float((rest**2).sum())
+
+
+def _cost(rest: np.ndarray, pose: np.ndarray) -> float:
+    return float((rest**2).sum() + (PULL * (pose - AT_REST) ** 2).sum())
+
+
+def _step(pose: np.ndarray, rest: np.ndarray, slopes: np.ndarray, damping: float) -> np.ndarray:
+    """The damped step down, with legs bent no further than they can be."""
+    normal = slopes @ slopes.T + np.diag(PULL)
+    gradient = slopes @ rest + PULL * (pose - AT_REST)
+    change = -np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), gradient)
+    bends = np.clip(pose[3:] + change[3:], LEAST_BEND, GREATEST_BEND)
+    return np.concatenate([change[:3], bends - pose[3:]])
