@@ -43,6 +43,10 @@ class DivergedError(JaxrlError, FloatingPointError):
     """A loss or a gradient that stopped being finite."""
 
 
+class ModelError(JaxrlError):
+    """What a model or its server did that leaves nothing to go on with (a wrong key, say)."""
+
+
 class MissingExtraError(JaxrlError, ImportError):
     """An optional dependency that is not installed."""
 
