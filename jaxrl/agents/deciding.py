@@ -48,6 +48,11 @@ class Decision:
         return self.fallback or len(self.said) > 1
 
     @property
+    def unanswered(self) -> bool:
+        """Whether nothing was said at last: refused, timed out, lost on the way."""
+        return not isinstance(self.answers[-1].outcome, Ok)
+
+    @property
     def seconds(self) -> float:
         """From asking to knowing."""
         return sum(answer.seconds for answer in self.answers)
