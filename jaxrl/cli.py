@@ -16,6 +16,7 @@ COMMANDS = {
     "sweep": "train every combination of a grid of settings",
     "eval": "evaluate a run's policies over whole episodes",
     "plot": "draw the learning curves of one or several runs",
+    "agent": "let a vision-language model play, beside baselines",
     "render": "film a run's policy, as a GIF or a video",
     "envs": "list the environments",
     "algos": "list the algorithms, and what their presets reach",

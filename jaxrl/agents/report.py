@@ -137,7 +137,9 @@ def _share(decisions: Sequence[Decision]) -> Any:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as a Markdown table that also reads well in a terminal."""
-    extras = [name for name, value in rows[0].items() if isinstance(value, dict) and "mean" in value]
+    extras = [
+        name for name, value in rows[0].items() if isinstance(value, dict) and "mean" in value
+    ]
     outcomes = list(rows[0]["outcomes"])
     head = ["player", "return", "95 % interval", "normalised", "steps", *extras, *outcomes]
     body = [head]
