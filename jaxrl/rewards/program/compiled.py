@@ -218,7 +218,7 @@ def compile_rule(source: str, schema: Schema, action: ActionSchema | None = None
 
     jax.eval_shape(run, schema.like)
     identity = program_id("act", checked.tree, checked.modules, _world(schema))
-    return Rule(source, schema, identity, action, tuple(reads), checked)
+    return Rule(source, schema, identity, action, tuple(reads), _checked=checked)
 
 
 def zero_state(schema: Schema) -> dict[str, Array]:
