@@ -72,6 +72,7 @@ class Record:
         at: when it arrived, in seconds since 1970.
         complete: False where the answer is as long as it was allowed to be, and so was
             probably cut off.
+        dollars: what it cost, or None where nobody knows the price.
     """
 
     key: str
@@ -81,6 +82,7 @@ class Record:
     seconds: float
     at: float
     complete: bool
+    dollars: float | None
 
 
 class Store:
@@ -150,11 +152,12 @@ class Store:
         An answer that is already there stays: whoever read it should read it again.
         """
         kind, detail = describe(outcome)
+        text = outcome.text if isinstance(outcome, Ok) else detail
         with self._write() as db:
             db.execute(
                 "UPDATE ledger SET outcome = ?, detail = ?, seconds = ?, tokens = ?, dollars = ? "
                 "WHERE call = ?",
-                (kind, detail, seconds, cost.tokens, cost.dollars, call),
+                (kind, tables.clean(detail), seconds, cost.tokens, cost.dollars, call),
             )
             if not isinstance(outcome, (Ok, Refused)):
                 return
@@ -168,7 +171,7 @@ class Store:
                 (
                     json.dumps(shown, sort_keys=True),
                     kind,
-                    outcome.text if isinstance(outcome, Ok) else outcome.reason,
+                    tables.clean(text),
                     used.input_tokens,
                     used.output_tokens,
                     seconds,
@@ -189,21 +192,30 @@ class Store:
         query = "SELECT outcome, COUNT(*) FROM ledger GROUP BY outcome ORDER BY 2 DESC"
         return dict(self._read(query))
 
+    def failures(self, last: int = 10) -> list[tuple[str, str, int]]:
+        """What went wrong most often: `(outcome, detail, how often)`."""
+        query = (
+            "SELECT outcome, detail, COUNT(*) FROM ledger WHERE outcome != 'ok' "
+            "GROUP BY outcome, detail ORDER BY 3 DESC LIMIT ?"
+        )
+        return self._read(query, (last,))  # type: ignore[return-value]
+
     def answers(self, *, prompt: str | None = None, last: int | None = None) -> list[Record]:
         """Answers from oldest to newest: all, those to one prompt (by digest), or the last few."""
         query = (
-            "SELECT key, model, prompt, seconds, at, complete, kind, text, input_tokens, "
-            "output_tokens FROM answers WHERE ? IS NULL OR prompt = ? "
+            "SELECT key, model, prompt, seconds, at, complete, (SELECT dollars FROM ledger "
+            "WHERE ledger.key = answers.key AND outcome = kind ORDER BY call LIMIT 1), kind, text, "
+            "input_tokens, output_tokens FROM answers WHERE ? IS NULL OR prompt = ? "
             "ORDER BY at DESC, rowid DESC LIMIT ?"
         )
         rows = self._read(query, (prompt, prompt, -1 if last is None else last))
         return [
-            Record(key, model, digest, _answer(*rest), seconds, at, bool(complete))
-            for key, model, digest, seconds, at, complete, *rest in reversed(rows)
+            Record(key, model, digest, _answer(*rest), seconds, at, bool(complete), dollars)
+            for key, model, digest, seconds, at, complete, dollars, *rest in reversed(rows)
         ]
 
-    def prompt(self, digest: str) -> Prompt:
-        """What was asked, images included.
+    def prompt(self, digest: str, *, images: bool = True) -> Prompt:
+        """What was asked, with its images or without them.
 
         Raises:
             KeyError: no such prompt.
@@ -215,13 +227,19 @@ class Store:
         system, turns, schema, sample = rows[0]
         return Prompt(
             tuple(
-                Turn(role, text, tuple(self.image(image) for image in images))
-                for role, text, images in json.loads(turns)
+                Turn(role, text, tuple(self.image(name) for name in names if images))
+                for role, text, names in json.loads(turns)
             ),
             system,
             None if schema is None else json.loads(schema),
             sample,
         )
+
+    def pictures(self, prompt: str) -> tuple[str, ...]:
+        """Hashes of the pictures that go with a prompt, by the prompt's digest."""
+        rows = self._read("SELECT turns FROM prompts WHERE digest = ?", (prompt,))
+        turns = json.loads(rows[0][0]) if rows else []
+        return tuple(name for _, _, names in turns for name in names)
 
     def image(self, digest: str) -> Image:
         """A picture by its hash.

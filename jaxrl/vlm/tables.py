@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS ledger (
     call INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, model TEXT NOT NULL,
     prompt TEXT NOT NULL, at REAL NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL,
     seconds REAL, tokens INTEGER NOT NULL, dollars REAL);
+CREATE INDEX IF NOT EXISTS calls_of_key ON ledger (key);
 """
 
 
@@ -73,8 +74,13 @@ def keep_prompt(db: sqlite3.Connection, prompt: Prompt) -> None:
     schema = None if prompt.schema is None else json.dumps(prompt.schema)
     db.execute(
         "INSERT OR IGNORE INTO prompts VALUES (?, ?, ?, ?, ?)",
-        (prompt.digest, prompt.system, json.dumps(turns), schema, prompt.sample),
+        (prompt.digest, clean(prompt.system), json.dumps(turns), schema, prompt.sample),
     )
+
+
+def clean(text: str) -> str:
+    """The text as SQLite can hold it: half a surrogate pair, which JSON may bring, becomes "?"."""
+    return text.encode(errors="replace").decode()
 
 
 def _prepare(path: Path, db: sqlite3.Connection) -> None:

@@ -124,6 +124,11 @@ def test_the_ledger_counts_the_worst_until_it_knows(store):
     assert store.spent() == Amount(2, 11, 0.5)
 
 
+def test_half_a_surrogate_pair_does_not_lose_an_answer(store):
+    key = enter(store, Prompt.of("a \ud800", system="\ud800"), Ok("left \ud83d 7"))
+    assert store.find([key]) == {key: Ok("left ? 7")}
+
+
 def test_an_answer_as_long_as_allowed_is_marked_as_cut_off(store):
     sampling = Sampling(max_tokens=5)
     enter(store, PROMPT, Ok("it is a", Usage(9, 5)), sampling=sampling)
