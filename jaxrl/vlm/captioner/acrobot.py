@@ -66,9 +66,7 @@ def see(frame: np.ndarray) -> AcrobotFacts | None:
         """How much of a link there is from the elbow in those directions."""
         places = np.stack([np.sin(angles), -np.cos(angles)])[..., None] * ALONG
         places = places + at[:, None, None]
-        rows = pixels.sample(
-            link, places[0] * length + width / 2, places[1] * length + height / 2
-        )
+        rows = pixels.sample(link, places[0] * length + width / 2, places[1] * length + height / 2)
         return rows.min(-1) + 0.01 * rows.mean(-1)
 
     lower = _lower_angle(along, upper, link, x - at[0], y - at[1])
