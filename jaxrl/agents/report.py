@@ -120,8 +120,8 @@ class Asked:
             cost += f", ${self.dollars / self.episodes:.4f} an episode"
         latency = "" if self.seconds is None else f", {1000 * self.seconds:.0f} ms each"
         return [
-            f"{self.decisions} decisions, {self.decisions / self.episodes:.1f} an episode{latency}; "
-            f"{self.calls} calls, {self.cached} answers from the store; {cost}",
+            f"{self.decisions} decisions, {self.decisions / self.episodes:.1f} an episode{latency}"
+            f"; {self.calls} calls, {self.cached} answers from the store; {cost}",
             f"invalid {self.invalid:.1%} (mended {self.repaired:.1%}, fell back "
             f"{self.fallback:.1%}, of which unanswered {self.failed:.1%}), copied from an example "
             f"{self.copied:.1%}",

@@ -85,7 +85,8 @@ def _article(decision: Decision) -> str:
         reason = f": {decision.problem}" if decision.problem else ""
         problem = f"<p class='bad'>invalid, {outcome}{html.escape(reason)}</p>"
     return (
-        f"<article id='step-{decision.time}'><div><h2>Step {decision.time}</h2>{pictures}</div><div>"
+        f"<article id='step-{decision.time}'>"
+        f"<div><h2>Step {decision.time}</h2>{pictures}</div><div>"
         f"<details><summary>Prompt</summary><pre>{html.escape(turn.text)}</pre></details>"
         f"{said}{problem}<p><b>{html.escape(decision.action)}</b></p>"
         f"<small>{html.escape(', '.join(notes))}</small></div></article>"

@@ -19,7 +19,7 @@ from vlm.fake_server import (
 from jaxrl.agents import AgentConfig, vlm_agent
 from jaxrl.evaluation import evaluation_key
 from jaxrl.vlm.asker import Asker
-from jaxrl.vlm.messages import Ok, Prompt
+from jaxrl.vlm.messages import Prompt
 from jaxrl.vlm.openai import OpenAIClient
 
 EPISODES, STEPS, EVERY, DEADLINE = 20, 12, 3, 1.5

@@ -16,7 +16,10 @@ from jaxrl.run.video import rollout_frames
 from jaxrl.vlm.asker import Asker
 from jaxrl.vlm.messages import OverBudget, Refused, TimedOut, TransportError
 
-RULE = "def act(state):\n    return 1 if state.pole_angle + 0.3 * state.pole_angular_velocity > 0 else 0"
+RULE = """def act(state):
+    falling = state.pole_angle + 0.3 * state.pole_angular_velocity
+    return 1 if falling > 0 else 0
+"""
 
 
 def plan(**fields):

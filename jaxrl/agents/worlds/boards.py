@@ -47,21 +47,21 @@ def _snake_measure(state: Any, params: Any) -> dict[str, Array]:
 def _away(below: float, right: float) -> str:
     """`2 cells below and 1 cell to the left`."""
     parts = []
-    for cells, one, other in ((below, "below", "above"), (right, "to the right", "to the left")):
+    for cells, one, other in ((below, "down", "up"), (right, "to the right", "to the left")):
         if cells:
             unit = "cell" if abs(cells) == 1 else "cells"
             parts.append(f"{abs(cells):.0f} {unit} {one if cells > 0 else other}")
-    return " and ".join(parts) or "where your head is"
+    return " and ".join(parts) or "right here"
 
 
 def _snake_facts(q: Mapping[str, float]) -> list[str]:
     heading = int(q["direction"])
     lines = [
         f"You head {_WAYS[heading]}; going {_WAYS[(heading + 2) % 4]} is ignored.",
-        f"The food is {_away(q['food_below'], q['food_right'])} of your head."
+        f"The food is {_away(q['food_below'], q['food_right'])}, seen from your head."
         if q["food_row"] >= 0
         else "There is no food left.",
-        f"Your tail is {_away(q['tail_below'], q['tail_right'])} of your head.",
+        f"Your tail is {_away(q['tail_below'], q['tail_right'])}, seen from your head.",
     ]
     for number, way in enumerate(_WAYS):
         if (number - heading) % 4 != 2:
@@ -134,10 +134,10 @@ def _breakout_heuristic(q: Quantities) -> Array:
 
 def _breakout_facts(q: Mapping[str, float]) -> list[str]:
     off = q["ball_right_of_paddle"]
-    where = _away(0, off) if off else "straight above"
+    where = f"{_away(0, off)} of" if off else "straight above"
     way = "falls" if q["ball_moves_down"] > 0 else "rises"
     across = "right" if q["ball_moves_right"] > 0 else "left"
-    lines = [f"The ball is {where} of your paddle; it {way} and moves {across}."]
+    lines = [f"The ball is {where} your paddle; it {way} and moves {across}."]
     if q["ball_moves_down"] > 0:
         lines.append(
             f"Unless it meets a brick it lands in column {int(_landing(q))} in "
