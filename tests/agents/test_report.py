@@ -118,8 +118,9 @@ def test_the_trace_holds_every_decision_and_runs_nothing_that_a_model_said(
     assert tags.sources and all(s.startswith("data:image/png;base64,") for s in tags.sources)
     assert "&lt;script&gt;" in page and "a &lt;title&gt;" in page and "invalid, mended" in page
 
-    film = Pillow.open(write_film(played, env, params, tmp_path / "episode.gif", width=120))
-    assert film.n_frames == 5 and film.size == (120, 80 + 96)
+    path = write_film(played, env, params, tmp_path / "episode.gif", width=120)
+    with Pillow.open(path) as film:
+        assert film.n_frames == 5 and film.size == (120, 80 + 96)
 
     asked = Asked.of(played.decisions, agent.asker.counts, EPISODES)
     assert asked.invalid == asked.repaired == 1 and asked.fallback == asked.failed == 0

@@ -30,17 +30,7 @@ def unchecked(name):
 
 
 SCENES = ["CartPole-v1", "LunarLander-v3", "snake-v0", "Breakout-MinAtar"]
-SLOW_
-
-
-def unchecked(name):
-    """`make` without its checks, which trace the lander for seconds."""
-    factory = registered().get(name)
-    env = jaxrl.make(name)[0] if factory is None else factory()
-    return env, env.default_params
-
-
-SCENES = [pytest.param(name, marks=pytest.mark.slow) for name in ("Acrobot-v1", "Pendulum-v1")]
+SLOW_SCENES = [pytest.param(name, marks=pytest.mark.slow) for name in ("Acrobot-v1", "Pendulum-v1")]
 
 
 @pytest.fixture(scope="module", params=[*SCENES, *SLOW_SCENES])
