@@ -3,6 +3,7 @@
 import html.parser
 import json
 
+import jax
 import numpy as np
 import pytest
 from agents.conftest import lean
@@ -17,6 +18,7 @@ from jaxrl.agents.worlds.boards import SNAKE
 from jaxrl.agents.worlds.lander import LANDER
 from jaxrl.evaluation import evaluate
 from jaxrl.run.agent_film import write_film
+from jaxrl.types import PolicyState
 
 STEPS, EPISODES = 12, 2
 
@@ -24,18 +26,15 @@ STEPS, EPISODES = 12, 2
 @pytest.fixture(scope="module")
 def others(cartpole, small_ppo):
     """The baselines of CartPole, with an untrained policy as the trained one."""
-    import jax
-
     env, params = cartpole
     state = small_ppo.init(jax.random.key(0), params, 1)
+    state = PolicyState(state.params, state.obs_stats)
     trained = ("trained ppo", small_ppo, state)
     settings = dict(num_episodes=8, max_steps=60, seed=3)
     return baselines(env, params, CARTPOLE, trained=trained, **settings), state
 
 
 def test_baselines_are_always_the_same_four(others, cartpole, small_ppo):
-    import jax
-
     found, state = others
     assert [one.name for one in found] == ["random", "always push left", "heuristic", "trained ppo"]
     random, idle, heuristic, trained = (one.returns.mean() for one in found)
