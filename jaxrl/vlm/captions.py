@@ -2,11 +2,12 @@
 
 Self-contained: pictures and style are inside, no script runs, nothing is loaded. What a model
 wrote is shown as text and never as markup. Its size is bounded: the last answers, a sample of the
-earlier ones, and the figures of all.
+earlier ones, and figures.
 """
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections import Counter
@@ -14,8 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxrl.vlm import page
 from jaxrl.vlm.messages import Ok, Prompt
-from jaxrl.vlm.page import pictures, table, text, tiles, write
+from jaxrl.vlm.page import pictures, table, text, tiles
 from jaxrl.vlm.parsing import Parsed
 from jaxrl.vlm.store import Record, Store
 
@@ -24,8 +26,8 @@ Reader = Callable[[str, str], Parsed]
 
 MEGABYTES = 12
 """Pictures that a page holds at most; the cards after them have none."""
-SUMMED = 20_000
-"""Answers, the newest, that figures and samples are taken from."""
+SUMMED = 5_000
+"""Answers, the newest, that are read: reading one takes up to a millisecond."""
 
 
 class _Seen(NamedTuple):
@@ -37,7 +39,7 @@ class _Seen(NamedTuple):
 
 
 def write_captions(
-    store: Store,
+    store: Store | str | Path,
     path: str | Path,
     *,
     read: Reader | None = None,
@@ -48,7 +50,7 @@ def write_captions(
     """Writes the page: figures, rules, prompts, and a card for each answer.
 
     Args:
-        store: whose answers are shown.
+        store: whose answers are shown, or its path.
         path: the file to write.
         read: how answers are read, to show what they were taken to say.
         title: of the page.
@@ -58,16 +60,26 @@ def write_captions(
     Returns:
         The path.
     """
+    if not isinstance(store, Store):
+        with contextlib.closing(Store(store)) as opened:
+            return write_captions(opened, path, read=read, title=title, last=last, sample=sample)
     seen = [_see(store, record, read) for record in store.answers(last=SUMMED)]
     newest = seen[len(seen) - min(last, len(seen)) :]
     before = _spread(seen[: len(seen) - len(newest)], sample)
     album = _Pictures(store)
-    parts = [_tiles(store, seen), _tables(store, seen), _prompts(item.prompt for item in seen)]
+    older = store.outcomes().get("ok", 0) > len(seen) == SUMMED
+    note = f'<p class="soft">What was said is of the newest {SUMMED} answers.</p>' if older else ""
+    parts = [
+        _tiles(store, seen),
+        note,
+        _tables(store, seen),
+        _prompts(item.prompt for item in seen),
+    ]
     for heading, items in (("Newest", newest[::-1]), ("Earlier, a sample", before[::-1])):
         if items:
             cards = "".join(_card(item, album) for item in items)
             parts.append(f'<h2>{heading}</h2><div class="cards">{cards}</div>')
-    return write(path, title, parts)
+    return page.write(path, title, parts)
 
 
 def write_comparison(
@@ -101,7 +113,9 @@ def write_comparison(
         for (model, system, words), number in ways.items()
     )
     note = f'<p class="soft">{len(shown)} of {len(several)} frames.</p>'
-    return write(path, title, [note, asked, f'<h2>Frames</h2><div class="cards">{cards}</div>'])
+    return page.write(
+        path, title, [note, asked, f'<h2>Frames</h2><div class="cards">{cards}</div>']
+    )
 
 
 def text_of(prompt: Prompt) -> str:
@@ -236,7 +250,7 @@ def _answer(item: _Seen) -> str:
         f"{record.seconds:.2f} s",
         f"{used.input_tokens} + {used.output_tokens} tokens",
         "" if record.dollars is None else f"${record.dollars:.5f}",
-        "" if record.complete else "cut off at max_tokens",
+        "cut off at max_tokens" if not getattr(record.outcome, "complete", True) else "",
         time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.at)),
     ]
     return f'{said}{reading}<div class="small">{" · ".join(filter(None, took))}</div>'

@@ -132,6 +132,9 @@ def test_the_size_is_bounded(store, shown, monkeypatch):
     assert elements.count("div", "card") == 9
     assert len(text) < 9 * page.LONGEST + 30_000
     assert "and 18 more" in text  # thirty prompts, of which the page names twelve
+    assert "of the newest" not in text
+    monkeypatch.setattr(captions, "SUMMED", 20)
+    assert "of the newest 20 answers" in shown(last=4, sample=5)[0]
     monkeypatch.setattr(captions, "MEGABYTES", 0)
     assert shown(last=4, sample=5)[1].count("img") == 0
 
