@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 from jaxrl.errors import ConfigError, missing_extra
 from jaxrl.vlm.client import OnOutcome, Sampling
 from jaxrl.vlm.conversations import pictures, writer
+from jaxrl.vlm.keys import Redact
 from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TimedOut, TransportError, Usage
-from jaxrl.vlm.sdk import Redact
 
 CLASSES = {
     "blip-2": "Blip2ForConditionalGeneration",
@@ -76,6 +76,10 @@ class Local:
             loader = getattr(transformers, CLASSES.get(kind, "AutoModelForImageTextToText"))
             model = loader.from_pretrained(name, **{precision: "auto"})
             processor = transformers.AutoProcessor.from_pretrained(name)
+        except ImportError as error:
+            raise missing_extra(
+                "transformers", "hf", f"transformers:{name} ({Redact(None)(str(error))})"
+            ) from error
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"transformers:{name} cannot be loaded: needed is the name or folder of an "

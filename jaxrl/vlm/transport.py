@@ -90,7 +90,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             then = email.utils.parsedate_to_datetime(headers["retry-after"]).timestamp()
             here = headers.get("date")
             now = email.utils.parsedate_to_datetime(here).timestamp() if here else time.time()
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             return None
         seconds = then - now
     return max(0.0, seconds) if math.isfinite(seconds) else None
