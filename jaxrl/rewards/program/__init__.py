@@ -11,14 +11,14 @@ See docs/reward_programs.md for the language.
 from jaxrl.errors import ProgramError as ProgramError
 from jaxrl.rewards.program.canonical import diff as diff
 from jaxrl.rewards.program.compiled import RewardProgram as RewardProgram
-from jaxrl.rewards.program.compiled import Rule as Rule
 from jaxrl.rewards.program.compiled import compile_program as compile_program
-from jaxrl.rewards.program.compiled import compile_rule as compile_rule
 from jaxrl.rewards.program.gates import Ranking as Ranking
 from jaxrl.rewards.program.gates import Verdict as Verdict
 from jaxrl.rewards.program.gates import examine as examine
 from jaxrl.rewards.program.refusal import Refusal as Refusal
 from jaxrl.rewards.program.refusal import for_author as for_author
+from jaxrl.rewards.program.rule import Rule as Rule
+from jaxrl.rewards.program.rule import compile_rule as compile_rule
 from jaxrl.rewards.program.schema import Schema as Schema
 from jaxrl.rewards.program.schema import action_schema as action_schema
 from jaxrl.rewards.program.schema import schema_of as schema_of

@@ -6,27 +6,20 @@ What is called is found by its spelling. No value of the program is ever asked w
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from jaxrl.rewards.program import table
+from jaxrl.rewards.program.builtin import builtin
 from jaxrl.rewards.program.machine import Helper, Machine, Scope
-from jaxrl.rewards.program.operators import binary
-from jaxrl.rewards.program.refusal import MAX_LOOP, nearest, refuse
+from jaxrl.rewards.program.refusal import nearest, refuse
 from jaxrl.rewards.program.values import (
     Components,
     Kind,
     State,
-    arithmetic,
     elements,
     is_static,
     kind_of,
     numeric,
-    scalar,
-    truth,
 )
 
 
@@ -76,7 +69,7 @@ def invoke(
         if func.id in program.imported:
             return _from_table(machine, program.imported[func.id], "", args, keywords, line)
         if func.id in table.BUILTINS:
-            return machine.apply(line, _builtin, func.id, args, keywords, line)
+            return machine.apply(line, builtin, func.id, args, keywords, line)
         raise refuse(line, f"unknown function {func.id}", _known(func.id))
     if not isinstance(func, ast.Attribute):
         raise refuse(line, "a call of what is no name", "call functions by their names")
@@ -84,7 +77,7 @@ def invoke(
     if name is not None:
         return _from_table(machine, name, dotted(func), args, keywords, line)
     if isinstance(owner, Components) and func.attr in ("values", "keys", "items") and not args:
-        return _items(owner, func.attr)
+        return machine.kept(line, _items(owner, func.attr))
     if isinstance(owner, State):
         advice = "write state['NAME'] or state.NAME"
         raise refuse(line, f"method {func.attr} of {kind_of(owner)}", advice)
@@ -112,7 +105,11 @@ def _from_table(
 
 
 def _known(name: str) -> str:
-    return nearest(name, sorted({*table.FUNCTIONS, *table.BUILTINS}))
+    """Advice on a function that is not in the table, which is too long to be shown."""
+    advice = nearest(name, sorted({*table.FUNCTIONS, *table.BUILTINS}))
+    if advice.startswith("there"):
+        return "use functions such as abs, clip, cos, exp, maximum, minimum, sqrt, tanh and where"
+    return advice
 
 
 def _bound(
@@ -159,139 +156,3 @@ def _items(components: Components, method: str) -> tuple[Any, ...]:
     if method == "items":
         return tuple(components.items())
     return tuple(components.values() if method == "values" else components)
-
-
-def _builtin(name: str, args: list[Any], keywords: dict[str, Any], line: int) -> Any:
-    if name == "dict" and not args:
-        return Components(keywords)
-    if keywords:
-        advice = f"give the arguments of {name} by position"
-        raise refuse(line, f"argument {next(iter(keywords))} of {name}", advice)
-    least, most = _ARITY[name]
-    if not least <= len(args) <= most:
-        raise refuse(line, f"{len(args)} arguments of {name}", "give it as many as in Python")
-    return _BUILTINS[name](args, line)
-
-
-def _extreme(plain: Callable[..., Any], traced: Callable[..., Any]) -> Callable[..., Any]:
-    def call(args: list[Any], line: int) -> Any:
-        parts = elements(args[0], line) if len(args) == 1 else args
-        if not parts:
-            raise refuse(line, "the extreme of nothing", "give it numbers")
-        numbers = [numeric(part, line) for part in parts]
-        if all(map(is_static, numbers)):
-            return plain(numbers)
-        result = arithmetic(numbers[0])
-        for number in numbers[1:]:
-            result = traced(result, arithmetic(number))
-        return result
-
-    return call
-
-
-def _sum(args: list[Any], line: int) -> Any:
-    total = args[1] if len(args) > 1 else 0
-    for part in elements(args[0], line):
-        total = binary(ast.Add, total, numeric(part, line), line)
-    return total
-
-
-def _round(args: list[Any], line: int) -> Any:
-    x, digits = numeric(args[0], line), args[1] if len(args) > 1 else None
-    if digits is not None and not isinstance(digits, int):
-        raise refuse(line, "digits of round that are no integer", "write an integer")
-    if is_static(x):
-        return round(x, digits)
-    return jnp.round(arithmetic(x), digits or 0)
-
-
-def _number(plain: type, dtype: Any) -> Callable[..., Any]:
-    def call(args: list[Any], line: int) -> Any:
-        value = scalar(args[0], line, f"the argument of {plain.__name__}")
-        return plain(value) if is_static(value) else value.astype(dtype)
-
-    return call
-
-
-def _abs(args: list[Any], line: int) -> Any:
-    value = numeric(args[0], line)
-    return abs(value) if is_static(value) else jnp.abs(arithmetic(value))
-
-
-def _bool(args: list[Any], line: int) -> Any:
-    return truth(args[0], line)
-
-
-def _quantified(combine: Callable[..., Any], start: bool) -> Callable[..., Any]:
-    def call(args: list[Any], line: int) -> Any:
-        result: Any = start
-        for part in elements(args[0], line):
-            result = combine(result, truth(part, line))
-        return result
-
-    return call
-
-
-def _range(args: list[Any], line: int) -> Any:
-    if not all(isinstance(arg, int) and not isinstance(arg, bool) for arg in args):
-        raise refuse(line, "range of what is no integer", f"write range(n), n up to {MAX_LOOP}")
-    numbers = range(*args)
-    # By its ends, for the length of a long range is no number that Python gives.
-    if numbers and abs(numbers[-1] - numbers[0]) >= MAX_LOOP * abs(numbers.step):
-        raise refuse(line, f"more than {MAX_LOOP} passes", f"write range(n), n up to {MAX_LOOP}")
-    return tuple(numbers)
-
-
-def _zip(args: list[Any], line: int) -> Any:
-    return tuple(zip(*(elements(arg, line) for arg in args), strict=False))
-
-
-def _enumerate(args: list[Any], line: int) -> Any:
-    return tuple(enumerate(elements(args[0], line)))
-
-
-def _len(args: list[Any], line: int) -> Any:
-    if isinstance(args[0], jax.Array) and args[0].ndim:
-        return args[0].shape[0]
-    if isinstance(args[0], Components):
-        raise refuse(line, "len of a dict", "write the number")
-    return len(elements(args[0], line))
-
-
-def _dict(args: list[Any], line: int) -> Any:
-    raise refuse(line, "dict of a value", "write {} or {'name': value}")
-
-
-def _sequence(args: list[Any], line: int) -> Any:
-    return elements(args[0], line) if args else ()
-
-
-_BUILTINS: dict[str, Callable[[list[Any], int], Any]] = {
-    "abs": _abs,
-    "min": _extreme(min, jnp.minimum),
-    "max": _extreme(max, jnp.maximum),
-    "sum": _sum,
-    "round": _round,
-    "pow": lambda args, line: binary(ast.Pow, args[0], args[1], line),
-    "float": _number(float, jnp.float32),
-    "int": _number(int, jnp.int32),
-    "bool": _bool,
-    "len": _len,
-    "any": _quantified(jnp.logical_or, False),
-    "all": _quantified(jnp.logical_and, True),
-    "range": _range,
-    "zip": _zip,
-    "enumerate": _enumerate,
-    "tuple": _sequence,
-    "list": _sequence,
-    "dict": _dict,
-}
-_ARITY: dict[str, tuple[int, int]] = {
-    **dict.fromkeys(("abs", "float", "int", "bool", "len", "any", "all", "enumerate"), (1, 1)),
-    **dict.fromkeys(("min", "max", "zip"), (1, MAX_LOOP)),
-    **dict.fromkeys(("sum", "round"), (1, 2)),
-    **dict.fromkeys(("tuple", "list"), (0, 1)),
-    "dict": (0, 1),
-    "pow": (2, 2),
-    "range": (1, 3),
-}

@@ -7,7 +7,7 @@
 
 `compile_program` takes such a text and a schema and gives a `RewardProgram`, a pure function of one
 step. The text is never executed: its syntax tree is walked, and each node becomes an operation of
-JAX. A `Rule` is the same for a choice of action, `def act(state): ... return action`.
+JAX.
 """
 
 from __future__ import annotations
@@ -19,22 +19,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import JaxrlError
 from jaxrl.rewards.program.canonical import program_id
 from jaxrl.rewards.program.check import Checked, check
-from jaxrl.rewards.program.interpret import evaluate, line_of_trouble, read_by, shape_of_reward
+from jaxrl.rewards.program.interpret import evaluate, line_of_trouble, shape_of_reward
 from jaxrl.rewards.program.refusal import refuse
-from jaxrl.rewards.program.schema import ActionSchema, Schema
+from jaxrl.rewards.program.schema import Schema
 from jaxrl.types import Array
 
 FORMAT = 1
 """Version of the files that `RewardProgram.save` writes."""
 
 REWARD = ("reward", ("state", "action", "next_state"), "total, {'name': component}")
-ACT = ("act", ("state",), "action")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,6 +111,11 @@ class RewardProgram:
             raise JaxrlError(
                 f"a reward program of format {data.get('format')}: this version reads {FORMAT}."
             )
+        missing = {"id", "source", "schema", "parent", "provenance"} - set(data)
+        if missing:
+            raise JaxrlError(
+                f"a reward program without {', '.join(sorted(missing))}: save it anew."
+            )
         program = compile_program(
             data["source"],
             Schema.from_json(data["schema"]),
@@ -136,7 +139,13 @@ class RewardProgram:
     @classmethod
     def load(cls, path: str | Path) -> RewardProgram:
         """Reads what `save` wrote; raises as `from_json`."""
-        return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:  # not JSON, or no text
+            raise JaxrlError(f"{path} is no reward program, it is not JSON ({error}).") from error
+        if not isinstance(data, dict):
+            raise JaxrlError(f"{path} is no reward program: give a file that `save` wrote.")
+        return cls.from_json(data)
 
 
 def compile_program(
@@ -158,12 +167,12 @@ def compile_program(
         ProgramError: its `refusals` say on which line what is not taken, and what to write instead.
     """
     checked = check(source)
-    _check_entry(checked, *REWARD)
+    check_entry(checked, *REWARD)
     shape = shape_of_reward(checked, schema)
     return RewardProgram(
         source=source,
         schema=schema,
-        id=program_id("reward", checked.tree, checked.modules, _world(schema)),
+        id=program_id("reward", checked.tree, checked.modules, world_of(schema)),
         components=shape.components,
         reads=shape.reads,
         parent=parent,
@@ -172,66 +181,17 @@ def compile_program(
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Rule:
-    """A choice of action in words of the described quantities, as a pure function.
-
-    Attributes:
-        source, id: as a program's.
-        schema: the quantities that it is written in.
-        action: what it must give.
-        reads: names of the quantities that it reads.
-    """
-
-    source: str
-    schema: Schema
-    id: str
-    action: ActionSchema
-    reads: tuple[str, ...]
-    _checked: Checked = dataclasses.field(repr=False, kw_only=True)
-
-    def __call__(self, state: dict[str, Any]) -> Array:
-        """The action in a state, of the space's shape and type and within its bounds."""
-        return read_by(self._checked, self.schema, self.action, state)[0]
-
-
-def compile_rule(source: str, schema: Schema, action: ActionSchema | None = None) -> Rule:
-    """A rule of its text: the language of reward programs, with `def act(state)`.
-
-    Args:
-        source: Python with a function `act(state)` that returns an action.
-        schema: of the environment.
-        action: what an action is; default the schema's.
-
-    Raises:
-        ProgramError: as `compile_program`, also for what is no action.
-    """
-    action = action or schema.action
-    checked = check(source)
-    _check_entry(checked, *ACT)
-    reads: list[str] = []
-
-    def run(state: dict[str, Any]) -> Array:
-        value, read = read_by(checked, schema, action, state)
-        reads[:] = read
-        return value
-
-    jax.eval_shape(run, schema.like)
-    identity = program_id("act", checked.tree, checked.modules, _world(schema))
-    return Rule(source, schema, identity, action, tuple(reads), _checked=checked)
-
-
 def zero_state(schema: Schema) -> dict[str, Array]:
     """A state of zeros, to call a program by hand."""
     return {name: jnp.zeros(like.shape, like.dtype) for name, like in schema.like.items()}
 
 
-def _world(schema: Schema) -> str:
+def world_of(schema: Schema) -> str:
     """What of a schema changes the meaning of a text: the environment and the order of names."""
     return f"{schema.env}: {' '.join(schema.names)}"
 
 
-def _check_entry(checked: Checked, name: str, args: tuple[str, ...], returned: str) -> None:
+def check_entry(checked: Checked, name: str, args: tuple[str, ...], returned: str) -> None:
     """Raises `ProgramError` unless there is one function of that name and arity."""
     signature = f"def {name}({', '.join(args)})"
     functions = [node for node in checked.tree.body if isinstance(node, ast.FunctionDef)]
