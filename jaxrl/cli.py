@@ -16,6 +16,7 @@ COMMANDS = {
     "sweep": "train every combination of a grid of settings",
     "eval": "evaluate a run's policies over whole episodes",
     "plot": "draw the learning curves of one or several runs",
+    "agent": "let a vision-language model play, beside baselines",
     "render": "film a run's policy, as a GIF or a video",
     "probe-vlm": "ask a model about known states, before it rewards anything",
     "envs": "list the environments",

@@ -21,7 +21,7 @@ from jaxrl.environment import check_env, env_name, episode_limit
 from jaxrl.episodes import any_lane
 from jaxrl.errors import SpaceError, check_range
 from jaxrl.records import EvalSummary
-from jaxrl.types import ActFn, Algorithm, Array, EnvParams, Key, PyTree
+from jaxrl.types import ActFn, Algorithm, Array, EnvParams, EnvState, Key, PyTree
 from jaxrl.vector import reset_batch, select_lanes, step_batch
 
 
@@ -53,6 +53,33 @@ def play_episodes(
     greedy: bool = True,
 ) -> Episodes:
     """Plays one episode in each of `num_episodes` lanes. Pure: `jit` and `vmap` it at will.
+
+    See `play_to_end`, whose episodes these are.
+    """
+    return play_to_end(
+        env,
+        act,
+        state,
+        env_params,
+        key,
+        num_episodes=num_episodes,
+        max_steps=max_steps,
+        greedy=greedy,
+    )[0]
+
+
+def play_to_end(
+    env: Any,
+    act: ActFn,
+    state: PyTree,
+    env_params: EnvParams,
+    key: Key,
+    *,
+    num_episodes: int,
+    max_steps: int,
+    greedy: bool = True,
+) -> tuple[Episodes, EnvState]:
+    """The episodes `[E]`, and the environment states that they ended in.
 
     Args:
         env: the environment.
@@ -95,11 +122,26 @@ def play_episodes(
         finished=jnp.zeros(num_episodes, bool),
     )
     carry = (jnp.int32(0), key, obs, env_state, episodes)
-    return jax.lax.while_loop(unfinished, step, carry)[-1]
+    *_, env_state, episodes = jax.lax.while_loop(unfinished, step, carry)
+    return episodes, env_state
+
+
+def step_keys(key: Key, max_steps: int) -> tuple[Key, Key]:
+    """What `play_to_end` draws from its key: that of the starts, and those of the steps, `[T]`.
+
+    For those who play the same episodes on the host, and step their lanes at different moments.
+    """
+    key, key_reset = jax.random.split(key)
+
+    def next_step(key: Key, _: None) -> tuple[Key, Key]:
+        key, _, key_step = jax.random.split(key, 3)
+        return key, key_step
+
+    return key_reset, jax.lax.scan(next_step, key, None, max_steps)[1]
 
 
 def evaluate(
-    algorithm: Algorithm,
+    algorithm: Algorithm | Any,
     states: PyTree,
     env_params: EnvParams | None = None,
     *,
@@ -111,8 +153,9 @@ def evaluate(
     """Evaluates all seeds of a run in one compiled program.
 
     Args:
-        algorithm: whose `act` is played, in `algorithm.env`.
-        states: train or policy states with a leading `[S]`.
+        algorithm: whose `act` is played, in `algorithm.env`; or a policy on the host, with a
+            `play` of its own, such as `jaxrl.agents.vlm_agent` gives.
+        states: train or policy states with a leading `[S]`; None for a policy on the host.
         env_params: default the environment's own.
         num_episodes: episodes per seed.
         greedy: play the policy's mode instead of sampling.
@@ -128,6 +171,11 @@ def evaluate(
     check_env(env, env_params)
     env_params = env.default_params if env_params is None else env_params
     limit = episode_limit(env, env_params, max_steps, "max_steps")
+    if hasattr(algorithm, "play"):
+        played = algorithm.play(
+            env_params, evaluation_key(seed), num_episodes=num_episodes, max_steps=limit
+        )
+        return summarize(Episodes(*(x[None] for x in played.episodes)), greedy)
 
     def play(state: PyTree, env_params: EnvParams, key: Key) -> Episodes:
         return play_episodes(

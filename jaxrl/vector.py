@@ -188,6 +188,11 @@ def step_batch(env: Any, key: Key, state: EnvState, action: PyTree, params: EnvP
     """`(next_obs, state, reward, terminated, truncated)` of one step of every lane, no reset."""
     num_envs = jax.tree.leaves(state)[0].shape[0]
     keys = jax.random.split(key, num_envs)  # dead code, and removed, where step_env draws nothing
+    return step_lanes(env, keys, state, action, params)
+
+
+def step_lanes(env: Any, keys: Key, state: EnvState, action: PyTree, params: EnvParams) -> Stepped:
+    """`step_batch` with a key for each lane, `[B]`."""
     next_obs, next_state, reward, terminated, _ = jax.vmap(env.step_env, (0, 0, 0, None))(
         keys, state, action, params
     )

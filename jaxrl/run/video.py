@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -28,7 +29,7 @@ FRAMES_AT_ONCE = 64
 
 
 def rollout_frames(
-    algorithm: Algorithm,
+    algorithm: Algorithm | Any,
     state: Any,
     env_params: EnvParams | None = None,
     *,
@@ -42,8 +43,9 @@ def rollout_frames(
     """Plays one episode and draws it.
 
     Args:
-        algorithm: whose `act` is played, in `algorithm.env`.
-        state: the train or policy state of one seed (no leading axis).
+        algorithm: whose `act` is played, in `algorithm.env`; or a policy on the host, with a
+            `play` of its own.
+        state: the train or policy state of one seed (no leading axis); None on the host.
         env_params: default the environment's own.
         seed: start state and randomness.
         greedy: play the policy's mode instead of sampling.
@@ -69,9 +71,27 @@ def rollout_frames(
     env_params = env.default_params if env_params is None else env_params
     limit = episode_limit(env, env_params, max_steps, "max_steps")
 
-    play = jax.jit(partial(_play, algorithm, limit=limit, greedy=greedy))
-    states, count = play(state, env_params, evaluation_key(seed))
+    if hasattr(algorithm, "play"):
+        played = algorithm.play(
+            env_params, evaluation_key(seed), num_episodes=1, max_steps=limit, film=True
+        )
+        states, count = stack_states(played.filmed), len(played.filmed)
+    else:
+        play = jax.jit(partial(_play, algorithm, limit=limit, greedy=greedy))
+        states, count = play(state, env_params, evaluation_key(seed))
     rows = np.arange(0, int(count), max(1, math.ceil(int(count) / max_frames)))
+    return draw_states(env, states, env_params, rows, height=height, width=width)
+
+
+def stack_states(states: Sequence[PyTree]) -> PyTree:
+    """The states of an episode, one after another, as one tree with a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+
+
+def draw_states(
+    env: Any, states: PyTree, env_params: EnvParams, rows: np.ndarray, *, height: int, width: int
+) -> np.ndarray:
+    """Frames uint8 `[len(rows), height, width, 3]` of those rows of `states` `[T, ...]`."""
     # The draw is compiled for one size of batch; rows are repeated to fill the last one.
     padded = np.resize(rows, math.ceil(len(rows) / FRAMES_AT_ONCE) * FRAMES_AT_ONCE)
     draw = jax.jit(jax.vmap(partial(env.render, height=height, width=width), (0, None)))

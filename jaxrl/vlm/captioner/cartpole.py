@@ -87,7 +87,7 @@ def _empty(brown: np.ndarray) -> bool:
 
 
 def _cart(brightest: np.ndarray) -> float | None:
-    """x of the cart's middle, from the dark columns that rise above the track's line."""
+    """X of the cart's middle, from the dark columns that rise above the track's line."""
     dark = (1 - brightest / 255).sum(0)
     width = dark.size
     track = float(np.median(dark))

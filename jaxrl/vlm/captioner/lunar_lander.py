@@ -109,7 +109,7 @@ def find_flags(yellow: np.ndarray, white: np.ndarray) -> Flags | None:
 
 
 def _pole(white: np.ndarray, near: float, foot: float, unit: float) -> float:
-    """x of a flag's pole, which is white, below its cloth; where it is expected if it is not."""
+    """X of a flag's pole, which is white, below its cloth; where it is expected if it is not."""
     columns, rows = pixels.centers(white.shape)
     window = (np.abs(columns - near) < 4 * unit + 1.5) & (rows > foot + 15 * unit)
     found = pixels.blob(white * (window & (rows < foot + 38 * unit)))

@@ -100,7 +100,7 @@ def _heading(
     brightness = board.means(body, 0.5)
     for name, (down, right) in MOVES.items():
         neck = head[0] - down, head[1] - right
-        if not (0 <= min(neck) and max(neck) < board.size and snake[neck]):
+        if not (min(neck) >= 0 and max(neck) < board.size and snake[neck]):
             continue
         joined = board.from_middle_to_middle(body, neck, head) / brightness[neck]
         if joined > most:
@@ -112,6 +112,6 @@ def _free(snake: np.ndarray, head: tuple[int, int], step: tuple[int, int]) -> in
     """Free cells from the head in a direction."""
     row, column = head[0] + step[0], head[1] + step[1]
     count = 0
-    while 0 <= min(row, column) and max(row, column) < len(snake) and not snake[row, column]:
+    while min(row, column) >= 0 and max(row, column) < len(snake) and not snake[row, column]:
         row, column, count = row + step[0], column + step[1], count + 1
     return count

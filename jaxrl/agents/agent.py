@@ -1,0 +1,131 @@
+"""An agent whose policy is a model that is asked: no training, the reward only scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from jaxrl.agents.deciding import Decider
+from jaxrl.agents.examples import load_examples
+from jaxrl.agents.lockstep import Lockstep, Played
+from jaxrl.agents.prompting import Prompter
+from jaxrl.agents.settings import AgentConfig, check_settings
+from jaxrl.agents.worlds import World, world_of
+from jaxrl.environment import check_env
+from jaxrl.errors import ConfigError
+from jaxrl.types import EnvParams, Key
+from jaxrl.vlm.asker import Asker
+from jaxrl.vlm.client import Client
+
+
+@dataclasses.dataclass
+class VlmAgent:
+    """A policy on the host, which `evaluate` and `rollout_frames` play as they play algorithms.
+
+    Attributes:
+        name: shown in tables.
+        env: the environment it was built for.
+        asker: through whom the model is asked; `asker.counts` says what that took.
+        config: its settings, defaults filled in.
+        world: what it is told about the environment.
+        prompter: writes its prompts.
+    """
+
+    name: str
+    env: Any
+    asker: Asker
+    config: AgentConfig
+    world: World
+    prompter: Prompter
+    _decider: Decider
+    _lockstep: tuple[EnvParams, Lockstep] | None = None
+
+    def play(
+        self,
+        env_params: EnvParams,
+        key: Key,
+        *,
+        num_episodes: int,
+        max_steps: int,
+        film: bool = False,
+    ) -> Played:
+        """Plays whole episodes side by side; see `lockstep`.
+
+        Args:
+            env_params: the environment's parameters.
+            key: start states and randomness, as `evaluation.play_episodes` takes them.
+            num_episodes: `E`.
+            max_steps: where to give up on an episode.
+            film: keep the states of the first one.
+
+        Raises:
+            ModelError: nothing more can be asked (a wrong key, a budget that is spent).
+        """
+        if self._lockstep is None or self._lockstep[0] is not env_params:
+            self._lockstep = env_params, Lockstep(self.env, env_params, self._decider)
+        return self._lockstep[1].play(key, num_episodes, max_steps, film=film)
+
+
+def vlm_agent(
+    env: Any,
+    client: Client | Asker,
+    config: AgentConfig | None = None,
+    *,
+    env_params: EnvParams | None = None,
+    name: str = "",
+) -> VlmAgent:
+    """An agent that asks a model what to do.
+
+    Args:
+        env: the environment.
+        client: the model, or an `Asker` with a store and a budget in front of it.
+        config: settings; default `AgentConfig()`.
+        env_params: default the environment's own; what its spaces are read from.
+        name: shown in tables; default the model's.
+
+    Raises:
+        ConfigError: settings that do not fit together or the environment, or an empty folder of
+            examples.
+        SpaceError: a discrete form of answer for continuous actions.
+        UnknownNameError: an aid or a fallback that does not exist.
+    """
+    check_env(env, env_params)
+    params = env.default_params if env_params is None else env_params
+    world = world_of(env, params)
+    config = check_settings(config or AgentConfig(), env, world)
+    asker = client if isinstance(client, Asker) else Asker(client)
+    plans = config.cadence == "plan"
+    examples = ()
+    if config.examples is not None:
+        examples = load_examples(config.examples, None if plans else world.actions)
+    units = dict(getattr(env, "quantities", {}))
+    prompter = Prompter(world, config, units, examples)
+    answers = [example.assistant.text for example in examples]
+    decider = Decider(prompter, asker, _rule_compiler(env, params, plans), answers)
+    return VlmAgent(
+        name=name or asker.client.model,
+        env=env,
+        asker=asker,
+        config=config,
+        world=world,
+        prompter=prompter,
+        _decider=decider,
+    )
+
+
+def _rule_compiler(env: Any, params: EnvParams, plans: bool) -> Any:
+    """What makes a rule of a model's text, where plans are asked for.
+
+    Raises:
+        ConfigError: the environment does not describe the quantities of rules.
+    """
+    if not plans:
+        return _no_rules
+    from jaxrl.rewards.program import compile_rule, schema_of
+
+    schema = schema_of(env, params)
+    return lambda source: compile_rule(source, schema)
+
+
+def _no_rules(source: str) -> Any:
+    raise ConfigError(f"a rule where no plan was asked for: {source[:80]!r}")

@@ -1,0 +1,267 @@
+"""From what a model said to an action, or to the reason why it is none.
+
+Models reason before they answer, and name actions while they do: "Let's see: 'fire left' isn't
+right". So an action counts where it stands as a decision: in a JSON object, on a line of its own,
+at the end, or after words such as "I choose"; and not where it is negated, supposed, or one of a
+list. The last decision is taken. In doubt there is none: an action that nobody chose is worse than
+asking again.
+
+Only the valid names are looked for, between quotes, brackets or marks of emphasis, so that the
+apostrophes of English are never taken for quotes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxrl.agents.actions import Actions, plain
+
+OPENING, CLOSING = "'\"`*_(\\[{<‘“„‚«‹「『《【（", "'\"`*_)\\]}>’”“»›」』》】）"  # noqa: RUF001
+"""What may stand around an action."""
+
+CUE = (
+    r"(?:(?:my |the |final |best |chosen |next |recommended |selected |correct )*"
+    r"(?:action|answer|decision|choice|move|command|response|output|acci[oó]n|respuesta|aktion|"
+    r"antwort|r[eé]ponse|動作|行动|动作|答案|действие|ответ)\b)"
+)
+DECIDED = re.compile(
+    rf"(?:{CUE}[^.;!?\n]*?(?::|：|=|\bis\b|\bwould be\b|\bshould be\b|\bes\b|\bist\b|\best\b|是)"  # noqa: RUF001
+    r"|\b(?:i|we|you|let's|let me|let us|i'd|i'll|we'll|i'm)\s+(?:\w+\s+){0,3}?"
+    r"(?:choose|chose|pick|select|recommend|take|use|apply|go with|going with|opt for|decide on|"
+    r"suggest|answer|execute|issue|do|try)\b"
+    r"|\b(?:choosing|therefore|thus|hence|so|final(?:ly)?|conclusion|→|=>|->)\b"
+    r"|\b(?:should|must|need to|want to|will)\s*$"
+    r"|(?:我选择|选择|因此|所以|elijo|je choisis|ich wähle|выбираю|escolho))"
+    r"[^.;!?\n]*$",
+    re.IGNORECASE,
+)
+"""The words before an action that make it a decision, up to the action."""
+
+DENIED = re.compile(
+    r"(?:\b(?:not|never|avoid|avoiding|instead of|rather than|without|against|no need|stop|than|"
+    r"over|unlike|except|neither|nor|no|wrong|previous(?:ly)?|last time|was|were|had)\b"
+    r"|n't\b|n’t\b|cannot\b)[^.;:,!?\n]*$",
+    re.IGNORECASE,
+)
+SUPPOSED = re.compile(
+    r"\b(?:if|unless|could|might|may|whether|consider(?:ing|ed)?|maybe|perhaps|either|between|"
+    r"options?|e\.g|for example|such as|like|after|before|once|then)\b[^.;:!?\n]*$"
+    r"|\b(?:when|while)\b[^.;:,!?\n]*$",
+    re.IGNORECASE,
+)
+CONDITION = re.compile(r"\b(?:if|unless|whether|when|could|might|may)\b[^,]*$", re.IGNORECASE)
+"""What turns the decision right after it into none; after a comma the sentence goes on without."""
+COMPARED = re.compile(r"^\W*(?:rather than|instead of|over|(?:and )?not)\W+$", re.IGNORECASE)
+"""What stands between an action that is taken and one that is not."""
+DISMISSED = re.compile(
+    r"^\W*\b(?:would|could|might|may|isn't|is not|won't|will not|wouldn't|can't|cannot|doesn't|"
+    r"does not|is (?:too|wrong|bad|risky|useless|dangerous|ineffective|unsafe|out)|makes|is worse|"
+    r"seems (?:wrong|bad|risky)|was|had)\b",
+    re.IGNORECASE,
+)
+REFUSED = re.compile(
+    r"\b(?:i(?:'m| am) sorry|i apologi[sz]e|i (?:can't|cannot|can not|won't|am unable to|"
+    r"am not able to)\s+(?:\w+\s+){0,2}(?:help|assist|do|comply|provide|play|control|see|view|"
+    r"choose|decide|determine|tell))\b",
+    re.IGNORECASE,
+)
+LISTING = re.compile(
+    r"^[\s'\"`*_()\[\]‘’“”]*(?:,|/|\||;|\bor\b|\band\b|\bthen\b|,\s*(?:or|and|then)\b|"  # noqa: RUF001
+    r"\band then\b|\bfollowed by\b|&|->|→)?[\s'\"`*_()\[\]‘’“”]*(?:\d+[.)]|[-*•])?[\s'\"`*(\[]*$",  # noqa: RUF001
+    re.IGNORECASE,
+)
+"""What stands between two names of a list of actions."""
+TAGGED = re.compile(r"<(?:final_)?(?:answer|action|move)>(.*?)</", re.IGNORECASE | re.DOTALL)
+
+
+class Reading(NamedTuple):
+    """What an answer comes to.
+
+    Attributes:
+        action: the environment's: int, or float32 `[D]`; None where there is none.
+        problem: why there is none, as one would tell the model; "" where there is one.
+    """
+
+    action: Any
+    problem: str = ""
+
+
+class _Found(NamedTuple):
+    """A valid name in the text: its choice, and where it stands with what is around it."""
+
+    index: int
+    start: int
+    end: int
+
+
+def read_answer(text: str, actions: Actions) -> Reading:
+    """The action that an answer decides on.
+
+    Args:
+        text: what the model said.
+        actions: those that there are.
+    """
+    if not text.strip():
+        return Reading(None, "the answer is empty.")
+    if tagged := TAGGED.findall(text):
+        text = tagged[-1]
+    problem = ""
+    for found in reversed(list(json_objects(text))):
+        if "action" in found:
+            reading = _of_json(found["action"], actions)
+            if reading.action is not None:
+                return reading
+            problem = problem or reading.problem
+    if not actions.discrete or problem:
+        return Reading(None, problem or 'there is no complete JSON object with an "action" in it.')
+    return _of_prose(text, actions)
+
+
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """Every JSON object in a text, in order; those inside another are part of it."""
+    decoder, at = json.JSONDecoder(), text.find("{")
+    while at >= 0:
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (json.JSONDecodeError, RecursionError):
+            end = at + 1
+        else:
+            if isinstance(value, dict):
+                yield value
+        at = text.find("{", end)
+
+
+def _of_json(value: Any, actions: Actions) -> Reading:
+    """An action as JSON has it: a name, an object of named numbers, or a list of them."""
+    if actions.discrete:
+        index = actions.spoken().get(plain(value)) if isinstance(value, str) else None
+        named = ", ".join(f'"{name}"' for name in actions.names)
+        problem = f'"action" is {json.dumps(value)}, which is none of {named}.'
+        return Reading(index, "" if index is not None else problem)
+    if isinstance(value, int | float) and len(actions.numbers) == 1:
+        value = [value]
+    if isinstance(value, list):
+        value = dict(zip(actions.names, value, strict=False)) if _as_long(value, actions) else value
+    if not isinstance(value, dict) or set(value) != set(actions.names):
+        return Reading(
+            None, f'"action" is {json.dumps(value)}, needed is one of {_example(actions)}.'
+        )
+    for number in actions.numbers:
+        given = value[number.name]
+        is_number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not is_number or not number.low <= given <= number.high:  # NaN is neither
+            return Reading(
+                None,
+                f'"{number.name}" is {json.dumps(given)}, needed is a number from {number.low:g} '
+                f"to {number.high:g}.",
+            )
+    return Reading(np.array([value[name] for name in actions.names], np.float32))
+
+
+def _as_long(value: list[Any], actions: Actions) -> bool:
+    return len(value) == len(actions.numbers)
+
+
+def _example(actions: Actions) -> str:
+    return json.dumps({number.name: (number.low + number.high) / 2 for number in actions.numbers})
+
+
+def _of_prose(text: str, actions: Actions) -> Reading:
+    named = ", ".join(f"'{name}'" for name in actions.names)
+    if (bare := _bare(text, actions)) is not None:
+        return Reading(bare)
+    if REFUSED.search(text):
+        return Reading(None, f"no action was chosen. Choose one of {named}.")
+    found = _candidates(text, actions)
+    listed = _listed(text, found)
+    kept = [f for f in found if not _denied(text, f)]
+    weighed = [(f, "supposed" if f in listed else _weight(text, f, found)) for f in kept]
+    strong = [f for f, weight in weighed if weight == "decided"]
+    if strong:
+        return Reading(strong[-1].index)
+    weak = {f.index for f, weight in weighed if weight == "named"}
+    if len(weak) == 1 and len({f.index for f in found}) == 1 and _complete(text):
+        return Reading(weak.pop())
+    if not found:
+        return Reading(None, f"none of {named} is in it, in quotes.")
+    return Reading(None, f"it does not say which one of {named} is chosen.")
+
+
+def _name_pattern(actions: Actions) -> str:
+    """Any name or alias, longest first, with any mix of spaces, `-` and `_` in it."""
+    words = sorted(actions.spoken(), key=len, reverse=True)
+    return "|".join(r"[\s_-]+".join(map(re.escape, word.split(" "))) for word in words)
+
+
+def _candidates(text: str, actions: Actions) -> list[_Found]:
+    """The valid names that stand between marks, in order."""
+    pattern = re.compile(
+        rf"(?<!\w)[{OPENING}]+\s*({_name_pattern(actions)})\s*[.!,;:]?\s*[{CLOSING}]+(?!\w)",
+        re.IGNORECASE,
+    )
+    spoken = actions.spoken()
+    return [_Found(spoken[plain(m[1])], m.start(), m.end()) for m in pattern.finditer(text)]
+
+
+def _bare(text: str, actions: Actions) -> int | None:
+    """The action where the last line is nothing but its name, with or without marks and a cue."""
+    lines = [line for line in text.strip().splitlines() if line.strip(" `*_-\t")]
+    match = re.fullmatch(
+        rf"[\s>*_#`-]*(?:{CUE}[\s*_]*(?:[:：=]|\bis\b)?)?[\s{OPENING}]*({_name_pattern(actions)})"  # noqa: RUF001
+        rf"[\s.!{CLOSING}]*",
+        lines[-1] if lines else "",
+        re.IGNORECASE,
+    )
+    return None if match is None else actions.spoken()[plain(match[1])]
+
+
+def _before(text: str, found: _Found) -> str:
+    """The sentence up to the action."""
+    return re.split(r"[.!?](?=\s)|\n", text[: found.start])[-1]
+
+
+def _denied(text: str, found: _Found) -> bool:
+    """Whether what is around it says that this action is not the one."""
+    after = text[found.end : found.end + 60]
+    return bool(DENIED.search(_before(text, found)) or DISMISSED.search(after))
+
+
+def _weight(text: str, found: _Found, all_found: list[_Found]) -> str:
+    """`decided`, `named`, or `supposed`."""
+    before, rest = _before(text, found), text[found.end :]
+    if rest.lstrip().startswith("?"):
+        return "supposed"
+    decided, supposed = DECIDED.search(before), SUPPOSED.search(before)
+    settled = decided and not CONDITION.search(before[: decided.start()])
+    if settled and (not supposed or supposed.start() < decided.start()):
+        return "decided"
+    if supposed:
+        return "supposed"
+    alone = not before.strip(" \t>*-#") and not rest.partition("\n")[0].strip(" .!`*")
+    at_end = not rest.strip().strip(".!`'\"*)}]> \n")
+    verdict = re.match(r"^\W*is\s+(?:the|my)\s+(?:best|right|correct|safest|final)", rest)
+    following = next((f for f in all_found if f.start >= found.end), None)
+    compared = following and COMPARED.match(text[found.end : following.start])
+    return "decided" if alone or at_end or verdict or compared else "named"
+
+
+def _listed(text: str, found: list[_Found]) -> set[_Found]:
+    """Those that stand in a list beside another action."""
+    listed: set[_Found] = set()
+    for one, other in itertools.pairwise(found):
+        between = text[one.end : other.start]
+        # Two lines that each hold nothing but a name are two answers, of which the last counts.
+        if one.index != other.index and LISTING.match(between) and between.strip(" \t\n'\"`*"):
+            listed |= {one, other}
+    return listed
+
+
+def _complete(text: str) -> bool:
+    """Whether the text ends as a sentence does, and was not cut off."""
+    return bool(re.search(r"[.!。！…:)\]}'\"`*”’»」]\s*$", text))  # noqa: RUF001

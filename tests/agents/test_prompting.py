@@ -1,0 +1,167 @@
+"""What a model is shown and told: each part can be left out, each aid switched on."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+import jaxrl
+from jaxrl.agents import AIDS, AgentConfig, vlm_agent
+from jaxrl.agents.aids import crop, draw_grid, draw_marks, shrink
+from jaxrl.agents.examples import load_examples
+from jaxrl.agents.prompting import Sight
+from jaxrl.agents.worlds import Mark
+from jaxrl.agents.worlds.balance import CARTPOLE
+from jaxrl.errors import ConfigError, SpaceError, UnknownNameError
+from jaxrl.vlm.messages import Image
+from jaxrl.vlm.scripted import ScriptedClient
+
+SMALL = {"height": 40, "width": 60}
+
+
+def build(env, **settings):
+    return vlm_agent(env, ScriptedClient(lambda _: ""), AgentConfig(**settings))
+
+
+def sight(frames=()):
+    """What is seen of a cart after two steps."""
+    names = (*CARTPOLE.needs, "pole_angle_degrees")
+    quantities = dict(zip(names, (0.1, -0.2, 0.05, 0.3, 2.865), strict=True))
+    return Sight(2, quantities, [("the frame", Image(b"png"))] if frames else ())
+
+
+def prompt_of(env, **settings):
+    """The prompt of `sight` under these settings."""
+    agent = build(env, **settings)
+    return agent.prompter.prompt(sight("frame" in agent.config.shown))
+
+
+def test_each_part_can_be_left_out(cartpole):
+    both = prompt_of(cartpole[0])
+    assert "Keep the pole upright" in both.system and "'push left': pushes" in both.system
+    text = both.turns[0].text
+    assert "- pole_angle_degrees: 2.865 deg (the same tilt in degrees)" in text
+    assert "The state after 2 steps" in text and len(both.turns[0].images) == 1
+    image_only = prompt_of(cartpole[0], observe="image")
+    assert "pole_angle" not in image_only.turns[0].text and image_only.turns[0].images
+    text_only = prompt_of(cartpole[0], observe="text")
+    assert "pole_angle" in text_only.turns[0].text and not text_only.turns[0].images
+    bare = prompt_of(cartpole[0], observe="text", leave_out=("goal", "actions"))
+    assert "upright" not in bare.system and "pushes" not in bare.system
+    assert "'push left', 'push right'" in bare.system, "how to answer is always said"
+    held = prompt_of(cartpole[0], cadence="4", answer="json")
+    assert "is done for 4 steps" in held.system and held.schema is not None
+
+
+def test_all_aids_together(play):
+    settings = {"observe": "both", "aids": AIDS, "strip": 3, "history": 2, **SMALL}
+    _, _, client = play(lambda _: "'push left'", episodes=1, steps=3, **settings)
+    turn = client.asked[-1].turns[0]
+    sizes = [Pillow.open(io.BytesIO(image.png)).size for image in turn.images]
+    assert sizes == [(120, 80)] * 3 + [(60, 40)]
+    assert "Image 1: the frame after 0 steps, 2 ago." in turn.text
+    assert "Image 3: the frame now, after 2 steps." in turn.text
+    assert "Image 4: a part of it, around the cart." in turn.text
+    assert turn.text.count("- step ") == 2 and "- step 1, push left: " in turn.text
+    assert "cart_velocity" in turn.text.split("- step 1")[1]
+    assert "| push right | " in turn.text and "The pole leans" in turn.text
+
+
+def test_the_table_ahead_holds_what_then_happens(play):
+    _, _, client = play(
+        lambda _: "'push left'", episodes=1, steps=2, aids=("lookahead",), observe="text"
+    )
+    ahead = next(
+        line for line in client.asked[0].turns[0].text.splitlines() if "| push left" in line
+    )
+    angle = ahead.split("|")[4].strip()
+    assert f"- pole_angle: {angle} rad" in client.asked[1].turns[0].text
+
+
+def test_pictures_on_the_host():
+    frame = np.zeros((80, 120, 3), np.uint8)
+    assert shrink(frame + 10, 2).shape == (40, 60, 3) and (shrink(frame + 10, 2) == 10).all()
+    part, left, top = crop(frame, Mark("x", 119.0, 2.0), 40, 60)
+    assert part.shape == (40, 60, 3) and (left, top) == (60, 0)
+    marked = draw_marks(frame, [Mark("x", 60.0, 40.0)])
+    assert marked[36:45, 56:65].any() and not marked[40, 60].any() and not frame.any()
+    assert draw_grid(frame, None)[:, 15].any() and draw_grid(frame, 10)[:, 28].any()
+
+
+def test_examples_are_turns_before_the_question(play, tmp_path):
+    for name, said in (("1", "It leans left.\n'push left'"), ("2", "'push right'")):
+        (tmp_path / f"{name}.user.txt").write_text(f"state {name}")
+        (tmp_path / f"{name}.assistant.txt").write_text(said)
+    buffer = io.BytesIO()
+    Pillow.fromarray(np.zeros((4, 4, 3), np.uint8)).save(buffer, "PNG")
+    (tmp_path / "1.png").write_bytes(buffer.getvalue())
+    played, _, client = play(
+        lambda _: "It leans left.\n'push left'", episodes=1, steps=2, examples=tmp_path
+    )
+    turns = client.asked[0].turns
+    assert [turn.role for turn in turns] == ["user", "assistant"] * 2 + ["user"]
+    assert turns[0].images[0].png == buffer.getvalue() and not turns[2].images
+    assert all(decision.copied for decision in played.decisions)
+    other, _, _ = play(lambda _: "My own: 'push left'", episodes=1, steps=2, examples=tmp_path)
+    assert not any(decision.copied for decision in other.decisions)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "has no example in it"),
+        ({"1.user.txt": "state"}, "has no answer: write 1.assistant.txt"),
+        ({"1.user.txt": "s", "1.assistant.txt": "'jump'"}, "answers with no action"),
+    ],
+)
+def test_a_folder_of_examples_has_to_hold_some(tmp_path, files, said):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load_examples(tmp_path, CARTPOLE.actions)
+    with pytest.raises(ConfigError, match="no folder of examples"):
+        load_examples(tmp_path / "none", CARTPOLE.actions)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"aids": ("grids",)}, UnknownNameError, "did you mean 'grid'"),
+        ({"aids": ("grid",), "observe": "text"}, ConfigError, "--observe text leaves out"),
+        ({"cadence": "often"}, ConfigError, "such as 1 or 4, or 'plan'"),
+        ({"cadence": "0"}, ConfigError, "type a number of steps"),
+        ({"cadence": "plan", "answer": "quoted"}, ConfigError, "type --answer json"),
+        ({"fallback": "jump"}, UnknownNameError, "unknown action 'jump'"),
+        ({"height": 3}, ConfigError, "height=3 is out of range"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_at_once(cartpole, settings, error, said):
+    with pytest.raises(error, match=said):
+        build(cartpole[0], **settings)
+
+
+def test_what_an_environment_cannot_give_is_refused(cartpole):
+    pendulum, _ = jaxrl.make("Pendulum-v1")
+    with pytest.raises(SpaceError, match=r"numbers \(torque\).*type --answer json"):
+        build(pendulum, answer="quoted")
+    with pytest.raises(ConfigError, match="the actions of Pendulum-v1 have no names"):
+        build(pendulum, fallback="none")
+    maze, _ = jaxrl.make("RobotMaze-v0")
+    with pytest.raises(ConfigError, match="aid 'facts' cannot be given in RobotMaze-v0"):
+        build(maze, aids=("facts",))
+    gymnasium, _ = jaxrl.make("gymnasium:CartPole-v1")
+    with pytest.raises(ConfigError, match="cannot be drawn: type --observe text"):
+        build(gymnasium)
+    with pytest.raises(ConfigError, match="does not describe its state: type --observe image"):
+        build(gymnasium, observe="text")
+
+
+def test_defaults_follow_the_actions(cartpole):
+    assert build(cartpole[0]).config.answer == "quoted"
+    assert build(cartpole[0], cadence="plan").config.answer == "json"
+    pendulum, _ = jaxrl.make("Pendulum-v1")
+    agent = build(pendulum)
+    assert agent.config.answer == "json" and agent.prompter.schema == agent.world.actions.schema()
+    assert dataclasses.replace(agent.config, observe="image").shown == {"goal", "actions", "frame"}
