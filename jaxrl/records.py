@@ -104,6 +104,8 @@ class TrainResult:
         steps_per_second: all seeds together, training only.
         peak_memory_bytes: largest memory in use (device memory where the backend tells it, else
             the process's peak resident size).
+        diverged: per seed, the update (from 1) after which its numbers were no longer finite, else
+            None; only a run that was told to mark them has any.
     """
 
     info: RunInfo
@@ -117,6 +119,7 @@ class TrainResult:
     wall_seconds: float
     steps_per_second: float
     peak_memory_bytes: int
+    diverged: tuple[int | None, ...] = ()
 
 
 class Callback(Protocol):

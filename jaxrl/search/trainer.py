@@ -1,0 +1,256 @@
+"""Training and evaluating candidates: all of them and all of their seeds side by side.
+
+`K` candidates of `S` seeds are `K·S` lanes of one run, candidate after candidate; a candidate's
+seeds start from the same keys as another's. Every so many steps the policies play whole episodes.
+Each episode is counted twice: in the environment's own reward, which is the fitness, and in the
+candidate's, with its components.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.environment import episode_limit
+from jaxrl.episodes import rollout_episodes
+from jaxrl.evaluation import evaluation_key
+from jaxrl.search.records import Curves
+from jaxrl.search.stages import Stages
+from jaxrl.search.task import Task
+from jaxrl.training import Lane, train
+from jaxrl.types import Key, PolicyState, PyTree, RewardSource, Trajectory
+from jaxrl.vector import reset_batch
+
+COMPONENT = "reward/"
+TOTAL = "reward/total"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What training `K·S` lanes gave.
+
+    Attributes:
+        curves: one a candidate; a component that another candidate has is in none but its own.
+        diverged: per candidate and seed, the update after which numbers were not finite, or None.
+        policies: policy states after the last update, leading axis `K·S`.
+        seconds: `compile`, `train` and `evaluate`.
+    """
+
+    curves: tuple[Curves, ...]
+    diverged: tuple[tuple[int | None, ...], ...]
+    policies: PolicyState
+    seconds: dict[str, float]
+
+
+class Trainer:
+    """Trains the candidates of a task; what it compiles it keeps for the next ones.
+
+    Attributes:
+        stages: the programs of training.
+        num_candidates, num_seeds: `K` and `S`.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        num_candidates: int,
+        num_seeds: int,
+        total_steps: int,
+        eval_every: int,
+        rollouts: int,
+    ) -> None:
+        """Nothing is compiled yet.
+
+        Args:
+            task: what is trained.
+            num_candidates, num_seeds: `K` and `S`.
+            total_steps: environment steps of a lane.
+            eval_every: steps between evaluations.
+            rollouts: episodes of an evaluation, for each lane.
+
+        Raises:
+            ConfigError: an environment without a time limit.
+        """
+        self.task, self.num_candidates, self.num_seeds = task, num_candidates, num_seeds
+        self.total_steps, self.eval_every, self.rollouts = total_steps, eval_every, rollouts
+        self.limit = episode_limit(task.env, task.params, None, "max_episode_steps")
+        self.stages = Stages(task.algorithm)
+
+    def train(self, reward: RewardSource, seed: int = 0) -> Trained:
+        """Trains all lanes with a reward, and evaluates them on the way.
+
+        Args:
+            reward: of `K` candidates on their slices; must keep every step's state.
+            seed: the first of the `S` seeds of training.
+        """
+        config = self.task.algorithm.config
+        lanes = [
+            Lane(seed + s, config, {"candidate": k})
+            for k in range(self.num_candidates)
+            for s in range(self.num_seeds)
+        ]
+        observer = _Observer(self, reward)
+        result = train(
+            self.task.algorithm,
+            self.task.params,
+            total_steps=self.total_steps,
+            lanes=lanes,
+            reward=reward,
+            log_every=self.eval_every,
+            checkpoint_every=self.eval_every,
+            eval_episodes=0,
+            callbacks=[observer],
+            on_divergence="mark",
+            compiler=self.stages,
+        )
+        shape = (self.num_candidates, self.num_seeds)
+        diverged = np.array(result.diverged, object).reshape(shape)
+        return Trained(
+            observer.curves(),
+            tuple(map(tuple, diverged.tolist())),
+            PolicyState(result.state.params, result.state.obs_stats),
+            {
+                "compile": result.compile_seconds + observer.compile_seconds,
+                "train": result.train_seconds,
+                "evaluate": observer.seconds,
+            },
+        )
+
+    def play(self, policies: PolicyState, key: Key, episodes: int | None = None) -> Trajectory:
+        """Whole episodes of each lane's policy, greedy, `[K·S, T, E]`, with all states.
+
+        Rows beyond an episode's end are marked not `valid`, and hold nothing. The same key is
+        the same start states for every lane.
+        """
+        return self._play(policies, key, episodes or self.rollouts)
+
+    @cached_property
+    def _play(self) -> Any:
+        env, params, act = self.task.env, self.task.params, self.task.algorithm.act
+
+        def play_one(policy: PolicyState, key: Key, episodes: int) -> Trajectory:
+            key_start, key_play = jax.random.split(key)
+            return rollout_episodes(
+                env,
+                params,
+                reset_batch(env, key_start, params, episodes),
+                lambda key: key,
+                lambda obs, key: (act(policy, obs, key, greedy=True), ()),
+                key_play,
+                self.limit,
+                record="every_step",
+            ).trajectory
+
+        def play(policies: PolicyState, key: Key, episodes: int) -> Trajectory:
+            return jax.vmap(play_one, (0, None, None))(policies, key, episodes)
+
+        return jax.jit(play, static_argnums=2)
+
+
+@jax.jit
+def native_returns(played: Trajectory) -> tuple[jax.Array, jax.Array]:
+    """Returns in the environment's own reward and lengths of episodes, each `[..., E]`."""
+    return played.reward.sum(-2), played.valid.sum(-2)
+
+
+class _Observer:
+    """Evaluates the lanes whenever the run makes a checkpoint; a `Callback`."""
+
+    def __init__(self, trainer: Trainer, reward: RewardSource) -> None:
+        self.trainer, self.reward = trainer, reward
+        self.points: list[dict[str, np.ndarray]] = []
+        self.steps: list[int] = []
+        self.seconds = self.compile_seconds = 0.0
+        self.score: Any = None
+
+    def on_start(self, info: Any) -> None:
+        """Has nothing to do."""
+
+    def on_log(self, point: Any) -> bool:
+        """Never stops a run."""
+        return False
+
+    def on_end(self, result: Any) -> None:
+        """Has nothing to do."""
+
+    def on_checkpoint(self, update: int, state: PyTree, point: Any) -> None:
+        """Plays and scores; the start states are the same at every point of every search."""
+        began = time.perf_counter()
+        compiled = self.compile_seconds
+        trained = state["train"]
+        policies = PolicyState(trained.params, trained.obs_stats)
+        played = self.trainer.play(policies, evaluation_key(0))
+        fitness, lengths = native_returns(played)
+        generated, components = self._scored(played, state["reward"])
+        self.steps.append(point.step)
+        self.points.append(
+            {
+                "fitness": np.asarray(fitness, np.float64).mean(-1),
+                "length": np.asarray(lengths, np.float64).mean(-1),
+                "generated": generated,
+                **components,
+            }
+        )
+        self.seconds += time.perf_counter() - began - (self.compile_seconds - compiled)
+
+    def _scored(self, played: Trajectory, state: PyTree) -> tuple[Any, dict[str, np.ndarray]]:
+        """Returns in the generated reward, and means of its components, each `[K·S]`."""
+        if self.score is None:
+            began = time.perf_counter()
+
+            def score(state: PyTree, played: Trajectory) -> Any:
+                _, annotated, metrics = self.reward.annotate(state, played)
+                return annotated.reward.sum(-2).mean(-1), metrics
+
+            self.score = jax.jit(score).lower(state, played).compile()
+            self.compile_seconds += time.perf_counter() - began
+        generated, metrics = self.score(state, played)
+        # A component that a lane does not have counts nothing there: NaN, left out later.
+        with np.errstate(invalid="ignore"):
+            means = {
+                name: np.asarray(mean.total, np.float64) / np.asarray(mean.count)
+                for name, mean in metrics.items()
+            }
+        return np.asarray(generated, np.float64), means
+
+    def curves(self) -> tuple[Curves, ...]:
+        """The curves of every candidate."""
+        count, seeds = self.trainer.num_candidates, self.trainer.num_seeds
+        whole = {name: np.stack([p[name] for p in self.points]) for name in self.points[0]}
+        cut = {n: x.reshape(len(self.points), count, seeds) for n, x in whole.items()}
+        return tuple(self._curves_of(k, cut) for k in range(count))
+
+    def _curves_of(self, k: int, cut: dict[str, np.ndarray]) -> Curves:
+        mine = {name: values[:, k] for name, values in cut.items()}
+        components = {
+            name.removeprefix(COMPONENT): values
+            for name, values in mine.items()
+            if name.startswith(COMPONENT) and name != TOTAL and not np.isnan(values).all()
+        }
+        main = (mine[name] for name in ("fitness", "generated", "length"))
+        return Curves(tuple(self.steps), *main, components)
+
+
+def candidate_policies(policies: PolicyState, candidate: int, num_seeds: int) -> PolicyState:
+    """The policies `[S]` of one candidate of `K·S` lanes."""
+    rows = slice(candidate * num_seeds, (candidate + 1) * num_seeds)
+    return jax.tree.map(lambda x: x[rows], policies)
+
+
+def joined(policies: Sequence[PolicyState]) -> PolicyState:
+    """Policies of several candidates, one after another along the leading axis."""
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *policies)
+
+
+def points_of(total_steps: int, eval_every: int) -> int:
+    """How many evaluations a candidate gets."""
+    return math.ceil(total_steps / eval_every)
