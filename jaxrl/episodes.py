@@ -77,7 +77,8 @@ def rollout_episodes(
         max_steps: where an episode that has not ended is cut off; its last row is then marked
             truncated. Static.
         running: bool `[B]`, False for lanes that play nothing; default all play.
-        record: which environment states to keep: none, the last of each episode (`M = B`), or all.
+        record: which environment states to keep: none, the last of each episode (`M = B`), or all,
+            with those that steps were taken from.
 
     Returns:
         See `Played`. `T` is `max_steps`, rounded up to whole blocks of `BLOCK` steps; playing ends
@@ -112,7 +113,7 @@ def rollout_episodes(
             truncated=truncated & lanes.running,
             next_obs=obs,
             extras=row_extras,
-            record=state if record == "every_step" else None,
+            record=(lanes.state, state) if record == "every_step" else None,
             valid=lanes.running,
         )
         going = lanes.running & ~terminated & ~truncated
@@ -144,7 +145,7 @@ def rollout_episodes(
     if record == "every_step":
         # A state can hold random keys, of which there are no zeros.
         kept = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), state)
-        rows = rows._replace(record=kept)
+        rows = rows._replace(record=(kept, kept))
     _, lanes, rows = jax.lax.while_loop(
         lambda loop: (loop[0] < num_blocks) & any_lane(loop[1].running),
         play,
@@ -159,7 +160,8 @@ def rollout_episodes(
         last = Recorded(lanes.state, lanes.length - 1, jnp.arange(num_envs), running)
         rows = rows._replace(record=last)
     if record == "every_step":
-        rows = rows._replace(record=Recorded(rows.record, None, None, None))
+        previous, reached = rows.record
+        rows = rows._replace(record=Recorded(reached, None, None, None, previous))
     return Played(rows, episodes, lanes.length.sum(dtype=jnp.uint32))
 
 

@@ -43,6 +43,19 @@ class DivergedError(JaxrlError, FloatingPointError):
     """A loss or a gradient that stopped being finite."""
 
 
+class ProgramError(JaxrlError, ValueError):
+    """A reward program or a rule that is refused; `refusals` says why, line by line.
+
+    Attributes:
+        refusals: a tuple of `jaxrl.rewards.program.Refusal`.
+    """
+
+    def __init__(self, *refusals: Any) -> None:
+        """An error that shows each refusal on a line of its own."""
+        super().__init__("\n".join(str(refusal) for refusal in refusals))
+        self.refusals = refusals
+
+
 class MissingExtraError(JaxrlError, ImportError):
     """An optional dependency that is not installed."""
 

@@ -113,15 +113,17 @@ class Recorded(NamedTuple):
     """Environment states kept for a reward source, each the one that a step led to.
 
     For `every_step` the leading axes are `[T, B]`, and `time`, `lane`, `valid` are None: the
-    trajectory's own `valid` says which rows are steps. For `episode_end` the leading axis is
-    `[M]`: the last states of episodes that ended in this rollout, with the row `(time, lane)` each
-    belongs to and `valid` False on unused slots.
+    trajectory's own `valid` says which rows are steps. `previous` are then the states that the
+    steps were taken from; where nobody reads them, the compiler does not keep them. For
+    `episode_end` the leading axis is `[M]`: the last states of episodes that ended in this rollout,
+    with the row `(time, lane)` each belongs to and `valid` False on unused slots.
     """
 
     state: EnvState
     time: Array | None
     lane: Array | None
     valid: Array | None
+    previous: EnvState | None = None
 
 
 class StepCount(NamedTuple):

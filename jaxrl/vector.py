@@ -287,7 +287,7 @@ def rollout(
         key: randomness of the rollout.
         num_steps: `T`.
         record: which environment states to keep: none, those that episodes ended in (the first
-            `B` of the rollout, in order of time), or all.
+            `B` of the rollout, in order of time), or all, with those that steps were taken from.
 
     Returns:
         The new state, its `episodes` holding the means over the episodes that ended in this
@@ -320,7 +320,7 @@ def rollout(
             truncated=step.truncated,
             next_obs=step.next_obs,
             extras=extras,
-            record=None if record == "nothing" else step.state,
+            record=_kept(record, state.env, step.state),
         )
         return next_state, (transition, step.episode_return, step.episode_length)
 
@@ -337,10 +337,18 @@ def rollout(
     return state._replace(episodes=episodes), trajectory
 
 
+def _kept(record: Record, previous: EnvState, state: EnvState) -> PyTree:
+    """What a step leaves for `_record`."""
+    if record == "nothing":
+        return None
+    return (previous, state) if record == "every_step" else state
+
+
 def _record(states: EnvState, ended: Array, record: Record, limit: int) -> Recorded:
     """The states `[T, B, ...]` of a rollout, all of them or the first `limit` episode ends."""
     if record == "every_step":
-        return Recorded(states, None, None, None)
+        previous, states = states
+        return Recorded(states, None, None, None, previous)
     time, lane = jnp.nonzero(ended, size=limit, fill_value=-1)
     return Recorded(jax.tree.map(lambda x: x[time, lane], states), time, lane, time >= 0)
 

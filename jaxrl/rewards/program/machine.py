@@ -1,0 +1,146 @@
+"""What an evaluation counts and bounds, and where names are kept while it lasts."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.rewards.program.check import Checked
+from jaxrl.rewards.program.refusal import (
+    MAX_NESTING,
+    MAX_OPERATIONS,
+    MAX_SIZE,
+    MAX_VISITS,
+    refuse,
+)
+from jaxrl.rewards.program.schema import Schema
+from jaxrl.rewards.program.values import Torn, is_static
+
+NOT_COMPUTABLE = (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError)
+"""What jax.numpy raises where shapes or types of arguments do not fit."""
+
+
+class Helper(NamedTuple):
+    """A function of the program, and the scope it was defined in."""
+
+    node: ast.FunctionDef
+    scope: Scope
+
+
+class Scope:
+    """The names of one call of a function, inside those of where it was defined.
+
+    Attributes:
+        names: what they hold now.
+        parent: where it was defined; None for the text's own level.
+        local: every name that the function assigns, whether it has yet or not.
+    """
+
+    def __init__(self, parent: Scope | None, local: frozenset[str]) -> None:
+        self.names: dict[str, Any] = {}
+        self.parent, self.local = parent, local
+
+    def find(self, name: str, line: int) -> Any:
+        """A name's value; None where there is none of that name."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                value = scope.names[name]
+                if isinstance(value, Torn):
+                    raise refuse(line, f"{name} {value.reason}", f"assign {name} before the if")
+                return value
+            if name in scope.local:
+                raise refuse(line, f"{name} has no value here yet", f"assign {name} before")
+            scope = scope.parent
+        return None
+
+    def all_names(self) -> list[str]:
+        """Every name that `find` would find."""
+        return [*self.names, *(self.parent.all_names() if self.parent else [])]
+
+
+class Machine:
+    """One evaluation of a program.
+
+    Attributes:
+        program: what is evaluated.
+        schema: the quantities.
+        call: `(machine, helper, args, keywords, line) -> value`, which calls a helper.
+        calls: names of the helpers that are being called.
+        reads: names of the quantities read so far.
+        watch: with values in place of tracers, take only the path that Python would, and note the
+            first line whose result is not finite though what it came from is.
+        first_bad: that line.
+    """
+
+    def __init__(
+        self,
+        program: Checked,
+        schema: Schema,
+        call: Callable[..., Any],
+        *,
+        watch: bool = False,
+    ) -> None:
+        self.program, self.schema, self.call, self.watch = program, schema, call, watch
+        self.calls: list[str] = []
+        self.reads: set[str] = set()
+        self.first_bad: int | None = None
+        self._visits = self._operations = self._nesting = 0
+
+    @contextlib.contextmanager
+    def visit(self, line: int) -> Iterator[None]:
+        """Counts an expression or a statement, and what it lies in."""
+        self._visits += 1
+        self._nesting += 1
+        if self._visits > MAX_VISITS or self._nesting > MAX_NESTING:
+            raise refuse(line, "evaluating it takes too long", "use fewer loops and helpers")
+        yield
+        self._nesting -= 1
+
+    def apply(self, line: int, call: Callable[..., Any], *args: Any) -> Any:
+        """Computes something of values; what does not fit is refused with what jax says of it."""
+        try:
+            result = call(*args)
+        except NOT_COMPUTABLE as error:
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            advice = "make shapes and types of the arguments fit"
+            raise refuse(line, f"this cannot be computed ({said[:200]})", advice) from None
+        return self.kept(line, result, args)
+
+    def kept(self, line: int, result: Any, args: tuple[Any, ...] = ()) -> Any:
+        """The result of an operation, if it is within bounds."""
+        if not isinstance(result, jax.Array):
+            return result
+        self._operations += 1
+        if self._operations > MAX_OPERATIONS:
+            raise refuse(
+                line, f"more than {MAX_OPERATIONS} operations", "use fewer loops and helpers"
+            )
+        if result.size > MAX_SIZE:
+            advice = f"keep arrays below {MAX_SIZE} elements"
+            raise refuse(line, f"an array of {result.size} elements", advice)
+        if self.watch and self.first_bad is None and not _finite(result):
+            inputs = [a for a in jax.tree.leaves(args) if is_static(a) or _is_array(a)]
+            if all(_finite(a) for a in inputs):
+                self.first_bad = line
+        return result
+
+    def decided(self, condition: Any) -> Any:
+        """A condition as Python's truth where its value is known."""
+        return bool(condition) if self.watch else condition
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, jax.Array)
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, jax.Array) and not jnp.issubdtype(value.dtype, jnp.floating):
+        return True
+    return bool(np.isfinite(np.asarray(value)).all())
