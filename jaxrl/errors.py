@@ -55,6 +55,9 @@ class ProgramError(JaxrlError, ValueError):
         super().__init__("\n".join(str(refusal) for refusal in refusals))
         self.refusals = refusals
 
+class ModelError(JaxrlError):
+    """What a model or its server did that leaves nothing to go on with (a wrong key, say)."""
+
 
 class MissingExtraError(JaxrlError, ImportError):
     """An optional dependency that is not installed."""

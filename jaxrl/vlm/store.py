@@ -1,0 +1,264 @@
+"""One SQLite file that is cache, ledger, cassette and the place to resume from.
+
+Four kinds of rows: `prompts` and `images`, each kept once, by the hash of what they are;
+`answers`, by the hash of model, sampling and prompt; and a `ledger` of every call, written before
+the call is made and brought up to date when it ends. An answer is committed the moment it
+arrives, so that a run killed between two answers keeps the first. Only answers are kept for good
+(`Ok`, `Refused`): a failure of the network says nothing about the prompt.
+
+The file is in WAL mode: several threads share one `Store`, several processes may each open their
+own. A commit outlives the process, however that ends; one made in the last moments before the
+machine itself loses power may not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxrl.errors import ConfigError
+from jaxrl.vlm import tables
+from jaxrl.vlm.budget import Amount
+from jaxrl.vlm.client import Sampling
+from jaxrl.vlm.messages import (
+    Image,
+    Ok,
+    Outcome,
+    Prompt,
+    Refused,
+    TimedOut,
+    TransportError,
+    Turn,
+    Usage,
+)
+
+
+def key_of(model: str, sampling: Sampling, prompt: Prompt) -> str:
+    """The name of an answer: SHA-256 of the model, how it was sampled, and the prompt's digest.
+
+    Raises:
+        ConfigError: `sampling.extra` holds what JSON cannot say, so that equal calls would not
+            be seen to be equal.
+    """
+    settings = dataclasses.asdict(sampling) | {"extra": sorted(sampling.extra)}
+    try:
+        text = json.dumps([model, settings, prompt.digest], sort_keys=True)
+    except TypeError as error:
+        raise ConfigError(
+            f"sampling.extra={sampling.extra!r} cannot be stored ({error}): "
+            "give texts, numbers, lists and dicts"
+        ) from error
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """An answer with all that belongs to it.
+
+    Attributes:
+        key: see `key_of`.
+        model: who answered.
+        prompt: digest of what was asked; `Store.prompt` brings it back.
+        outcome: `Ok` or `Refused`.
+        seconds: from sending to arriving.
+        at: when it arrived, in seconds since 1970.
+        complete: False where the answer is as long as it was allowed to be, and so was
+            probably cut off.
+    """
+
+    key: str
+    model: str
+    prompt: str
+    outcome: Ok | Refused
+    seconds: float
+    at: float
+    complete: bool
+
+
+class Store:
+    """See the module. Safe to use from several threads; close it when done.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Opens the file, or makes it.
+
+        Raises:
+            ConfigError: the file is no store, or of another version of jaxrl.
+        """
+        self.path = Path(path)
+        self._lock = threading.RLock()
+        self._db = tables.connect(self.path)
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or nothing, and committed when this returns."""
+        with self._lock, tables.transaction(self._db):
+            yield self._db
+
+    def _read(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    def find(self, keys: Iterable[str]) -> dict[str, Ok | Refused]:
+        """The answers that are there, by key."""
+        found = {}
+        for key in keys:
+            query = "SELECT kind, text, input_tokens, output_tokens FROM answers WHERE key = ?"
+            for kind, *rest in self._read(query, (key,)):
+                found[key] = _answer(kind, *rest)
+        return found
+
+    def sent(
+        self, model: str, keys: Sequence[str], prompts: Sequence[Prompt], worst: Sequence[Amount]
+    ) -> list[int]:
+        """Enters calls that are about to be made; returns their numbers in the ledger.
+
+        `worst` is what each may cost: what counts as spent until it is known, and for ever if
+        the process dies before.
+        """
+        with self._write() as db:
+            for prompt in prompts:
+                tables.keep_prompt(db, prompt)
+            now = time.time()
+            return [
+                _inserted(
+                    db.execute(
+                        "INSERT INTO ledger (key, model, prompt, at, outcome, detail, tokens, "
+                        "dollars) VALUES (?, ?, ?, ?, 'sent', '', ?, ?)",
+                        (key, model, prompt.digest, now, cost.tokens, cost.dollars),
+                    )
+                )
+                for key, prompt, cost in zip(keys, prompts, worst, strict=True)
+            ]
+
+    def ended(
+        self, call: int, outcome: Outcome, seconds: float, cost: Amount, sampling: Sampling
+    ) -> None:
+        """Enters how a call ended and what it cost, and keeps its answer if it has one.
+
+        An answer that is already there stays: whoever read it should read it again.
+        """
+        kind, detail = describe(outcome)
+        with self._write() as db:
+            db.execute(
+                "UPDATE ledger SET outcome = ?, detail = ?, seconds = ?, tokens = ?, dollars = ? "
+                "WHERE call = ?",
+                (kind, detail, seconds, cost.tokens, cost.dollars, call),
+            )
+            if not isinstance(outcome, (Ok, Refused)):
+                return
+            used = outcome.usage
+            complete = used.output_tokens < sampling.max_tokens
+            # Only the names of extra parameters: nobody knows what their values give away.
+            shown = dataclasses.asdict(sampling) | {"extra": [name for name, _ in sampling.extra]}
+            db.execute(
+                "INSERT OR IGNORE INTO answers SELECT key, model, ?, prompt, ?, ?, ?, ?, ?, ?, ? "
+                "FROM ledger WHERE call = ?",
+                (
+                    json.dumps(shown, sort_keys=True),
+                    kind,
+                    outcome.text if isinstance(outcome, Ok) else outcome.reason,
+                    used.input_tokens,
+                    used.output_tokens,
+                    seconds,
+                    time.time(),
+                    complete,
+                    call,
+                ),
+            )
+
+    def spent(self) -> Amount:
+        """What all calls in the ledger cost, those of earlier runs included."""
+        query = "SELECT COUNT(*), SUM(tokens), SUM(dollars) FROM ledger"
+        calls, tokens, dollars = self._read(query)[0]
+        return Amount(calls, tokens or 0, dollars or 0.0)
+
+    def outcomes(self) -> dict[str, int]:
+        """How many calls ended in what; "sent" are those that nobody heard of again."""
+        query = "SELECT outcome, COUNT(*) FROM ledger GROUP BY outcome ORDER BY 2 DESC"
+        return dict(self._read(query))
+
+    def answers(self, *, prompt: str | None = None, last: int | None = None) -> list[Record]:
+        """Answers from oldest to newest: all, those to one prompt (by digest), or the last few."""
+        query = (
+            "SELECT key, model, prompt, seconds, at, complete, kind, text, input_tokens, "
+            "output_tokens FROM answers WHERE ? IS NULL OR prompt = ? "
+            "ORDER BY at DESC, rowid DESC LIMIT ?"
+        )
+        rows = self._read(query, (prompt, prompt, -1 if last is None else last))
+        return [
+            Record(key, model, digest, _answer(*rest), seconds, at, bool(complete))
+            for key, model, digest, seconds, at, complete, *rest in reversed(rows)
+        ]
+
+    def prompt(self, digest: str) -> Prompt:
+        """What was asked, images included.
+
+        Raises:
+            KeyError: no such prompt.
+        """
+        query = "SELECT system, turns, schema, sample FROM prompts WHERE digest = ?"
+        rows = self._read(query, (digest,))
+        if not rows:
+            raise KeyError(f"no prompt {digest} in {self.path}")
+        system, turns, schema, sample = rows[0]
+        return Prompt(
+            tuple(
+                Turn(role, text, tuple(self.image(image) for image in images))
+                for role, text, images in json.loads(turns)
+            ),
+            system,
+            None if schema is None else json.loads(schema),
+            sample,
+        )
+
+    def image(self, digest: str) -> Image:
+        """A picture by its hash.
+
+        Raises:
+            KeyError: no such picture.
+        """
+        rows = self._read("SELECT png FROM images WHERE digest = ?", (digest,))
+        if not rows:
+            raise KeyError(f"no image {digest} in {self.path}")
+        return Image(rows[0][0])
+
+    def close(self) -> None:
+        """Closes the file; safe to call twice."""
+        with self._lock:
+            self._db.close()
+
+
+def describe(outcome: Outcome) -> tuple[str, str]:
+    """An outcome as a kind ("ok", "refused", "transport", "timeout", "budget") and a detail."""
+    if isinstance(outcome, Ok):
+        return "ok", ""
+    if isinstance(outcome, Refused):
+        return "refused", outcome.reason
+    if isinstance(outcome, TimedOut):
+        return "timeout", f"after {outcome.seconds:.1f} s"
+    if isinstance(outcome, TransportError):
+        status = "" if outcome.status is None else f"{outcome.status}: "
+        return "transport", status + outcome.reason
+    return "budget", outcome.reason
+
+
+def _answer(kind: str, text: str, input_tokens: int, output_tokens: int) -> Ok | Refused:
+    usage = Usage(input_tokens, output_tokens)
+    return Ok(text, usage) if kind == "ok" else Refused(text, usage)
+
+
+def _inserted(cursor: sqlite3.Cursor) -> int:
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
