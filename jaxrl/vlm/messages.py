@@ -103,10 +103,18 @@ class Usage:
 
 @dataclasses.dataclass(frozen=True)
 class Ok:
-    """An answer. It may still make no sense: parsing decides that."""
+    """An answer. It may still make no sense: parsing decides that.
+
+    Attributes:
+        text: what was said.
+        usage: see `Usage`.
+        complete: False where the model was stopped by `max_tokens`, so that what matters may be
+            missing.
+    """
 
     text: str
     usage: Usage = Usage()
+    complete: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,9 +142,15 @@ class TransportError:
 
 @dataclasses.dataclass(frozen=True)
 class TimedOut:
-    """No answer within the batch's deadline; one that arrives later goes to the store."""
+    """No answer within the batch's deadline; one that arrives later goes to the store.
+
+    Attributes:
+        seconds: the deadline.
+        sent: False where the call was never made, so that it cost nothing.
+    """
 
     seconds: float
+    sent: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,269 @@
+"""What the clients of providers' SDKs have in common: keys, one call, and its errors sorted.
+
+OpenAI's and Anthropic's SDKs are made by the same generator and raise errors of the same names.
+Replies are read as plain JSON, not as the SDK's types: those are built without being checked, so
+that a server that breaks its protocol would be noticed anywhere or nowhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from jaxrl.errors import ConfigError
+from jaxrl.vlm.client import OnOutcome, Sampling
+from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TransportError, Usage
+from jaxrl.vlm.transport import Failure, Transport, retry_after
+
+LOG = logging.getLogger("jaxrl.vlm")
+
+AGAIN = (408, 409, 429)
+"""Statuses below 500 after which the same call may succeed."""
+
+FATAL = (401, 402, 403, 404)
+"""Statuses that every further call would get: a wrong key, no money, no right, no such model."""
+
+FATAL_CODES = {"insufficient_quota", "model_not_found", "invalid_api_key"}
+DECLINED_CODES = {"content_filter", "content_policy_violation", "moderation_blocked"}
+DISPENSABLE = ("temperature", "seed")
+"""Parameters that some models do not take. They are then asked without, which is logged once."""
+
+CONNECT = 10.0
+"""Seconds that a connection may take to open."""
+
+LONGEST = 300
+"""Characters of a server's words that are kept."""
+
+_KEYS = re.compile(r"(?<!\w)(sk-|AIza|xai-|nvapi-|gsk_|hf_|[Bb]earer\s+)[\w*.\-…]{4,}")
+
+
+def server(url: str) -> str:
+    """A base URL as it is used.
+
+    Raises:
+        ConfigError: no http URL, or one with a key in it, which would end up in files.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        parts, host = None, None
+    if parts is None or parts.scheme not in ("http", "https") or not host:
+        raise ConfigError("a base URL is http://HOST:PORT/v1 or https://…, given is something else")
+    if parts.username or parts.password or parts.query:
+        raise ConfigError(
+            f"the base URL on {host} holds a user, a password or a query: give it without, and the "
+            "key in the environment"
+        )
+    return url.rstrip("/")
+
+
+def key_of_environment(variable: str, spec: str, *, needed: bool) -> str | None:
+    """The key in an environment variable, or None where there is none and none is needed.
+
+    Raises:
+        ConfigError: it is not set but needed, or holds what cannot be sent.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        if needed:
+            raise ConfigError(
+                f"{spec} needs a key, and the environment variable {variable} is not set: "
+                f"export {variable}=…, or name a server of your own, MODEL@http://HOST:PORT/v1"
+            )
+        return None
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigError(f"{variable} holds spaces or characters that no key has: set it again")
+    return key
+
+
+class Redact:
+    """Takes keys out of a server's words, and shortens them."""
+
+    def __init__(self, key: str | None) -> None:
+        # Short keys only as whole words: "k" is in many of them.
+        edges = ("", "") if key is None or len(key) >= 8 else (r"(?<!\w)", r"(?!\w)")
+        self._own = None if key is None else re.compile(re.escape(key).join(edges))
+
+    def __call__(self, text: str) -> str:
+        """The text without keys, on one line, at most `LONGEST` characters."""
+        if self._own is not None:
+            text = self._own.sub("[key]", text)
+        text = " ".join(_KEYS.sub("[key]", text).split())
+        return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+class SDKClient:
+    """A client that asks through an SDK; a provider says how to ask and how to read the reply.
+
+    Attributes:
+        model, sampling: see `Client`.
+    """
+
+    variable: str  # where the key is
+
+    def __init__(self, model: str, sampling: Sampling, key: str | None, **transport: Any) -> None:
+        self.model, self.sampling = model, sampling
+        self._has_key, self._redact = key is not None, Redact(key)
+        self._without: set[str] = set()
+        self._transport = Transport(self._send, **transport)
+        self._sdk: Any
+        self._client: Any
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r})"
+
+    def ask(
+        self, prompts: Sequence[Prompt], *, timeout: float, on_outcome: OnOutcome | None = None
+    ) -> list[Outcome]:
+        """See `Client.ask`."""
+        return self._transport.ask(prompts, timeout=timeout, on_outcome=on_outcome)
+
+    def close(self) -> None:
+        """See `Client.close`."""
+        self._transport.close()
+        self._client.close()
+
+    def _create(self) -> Callable[..., Any]:
+        """The SDK's function that makes a call and gives the raw response."""
+        raise NotImplementedError
+
+    def _body(self, prompt: Prompt) -> dict[str, Any]:
+        """The request as it is sent."""
+        raise NotImplementedError
+
+    def _read(self, reply: dict[str, Any]) -> Ok | Refused:
+        """The outcome in a reply. Raises `Failure` if it is none."""
+        raise NotImplementedError
+
+    def _send(self, prompt: Prompt, seconds: float) -> Ok | Refused:
+        body = self._body(prompt)
+        while True:
+            sent = {name: value for name, value in body.items() if name not in self._without}
+            try:
+                return self._read(self._call(sent, seconds))
+            except _NotTaken as error:
+                self._without.add(error.name)
+                LOG.warning("%s takes no %s and is asked without", self.model, error.name)
+
+    def _call(self, body: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """One call; `from None` everywhere, since the SDK's errors carry the request's headers."""
+        sdk = self._sdk
+        limit = sdk.Timeout(seconds, connect=min(seconds, CONNECT))
+        # What the SDK insists on goes in as it wants; all else by `extra_body`, which every
+        # version of it hands on.
+        named = {name: body[name] for name in ("model", "messages", "max_tokens") if name in body}
+        extra = {name: value for name, value in body.items() if name not in named}
+        try:
+            response = self._create()(**named, extra_body=extra, timeout=limit)
+        except sdk.APIStatusError as error:
+            raise self._rejected(error, body) from None
+        except sdk.APITimeoutError:
+            raise self.broken(f"no answer within {seconds:.1f} s") from None
+        except sdk.APIConnectionError as error:
+            cause = error.__cause__
+            why = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
+            raise self.broken(f"the connection failed: {why}") from None
+        except sdk.APIError as error:
+            raise self.broken(str(error)) from None
+        try:
+            reply = json.loads(response.http_response.content)
+        except ValueError:
+            raise self.broken("the reply is not JSON") from None
+        if not isinstance(reply, dict):
+            raise self.broken("the reply is not a JSON object")
+        return reply
+
+    def _answer(self, text: str, usage: Usage, finish: Any, *, cut: bool) -> Ok | Refused:
+        """An answer by its text; one without any is none, and asking again would not help."""
+        if text.strip():
+            return Ok(text, usage, complete=not cut)
+        if cut:
+            said = f"max_tokens={self.sampling.max_tokens} ran out before any text: give more"
+            return Refused(said, usage)
+        return Refused(f"the answer holds no text (it ended by {finish!r})", usage)
+
+    def broken(self, why: str) -> Failure:
+        """What to raise for a fault of network or server that may pass."""
+        return Failure(TransportError(self._redact(why)), again=True)
+
+    def _rejected(self, error: Any, body: dict[str, Any]) -> Failure | _NotTaken:
+        """What an HTTP status of 400 and more means."""
+        status = error.status_code
+        said = _Said.of(error.body)
+        reason = self._redact(said.message)
+        if said.code in DECLINED_CODES or "content filtering policy" in said.message:
+            return Failure(Refused(reason))
+        if status in (400, 422):
+            for name in DISPENSABLE:
+                if name in body and name not in self._without and said.takes_no(name):
+                    return _NotTaken(name)
+        if status in (401, 403):
+            absent = "" if self._has_key else ", which is not set"
+            reason += f" (the key comes from {self.variable}{absent})"
+        fatal = status in FATAL or said.code in FATAL_CODES
+        again = not fatal and (status in AGAIN or status >= 500)
+        after = retry_after(error.response.headers)
+        return Failure(TransportError(reason, status, fatal), again=again, after=after)
+
+
+class _NotTaken(Exception):
+    """A parameter that the model does not take."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclasses.dataclass(frozen=True)
+class _Said:
+    """What a server said with an error."""
+
+    message: str
+    code: str
+    param: str
+
+    @classmethod
+    def of(cls, body: Any) -> _Said:
+        """From `{"error": {"message": …}}`, in the forms that compatible servers give it."""
+        if isinstance(body, list) and body:
+            body = body[0]
+        if isinstance(body, dict):
+            body = body.get("error", body)
+        if not isinstance(body, dict):
+            return cls(str(body or "no reason given"), "", "")
+        texts = [str(body.get(name) or "") for name in ("message", "code", "param")]
+        return cls(texts[0] or json.dumps(body), texts[1] or str(body.get("type") or ""), texts[2])
+
+    def takes_no(self, name: str) -> bool:
+        """Whether it says that a parameter is not taken at all (not: that its value is wrong)."""
+        why = re.search(
+            r"support|deprecat|not (permitted|allowed)|unrecogni[sz]ed|unknown|only the default",
+            self.message,
+            re.IGNORECASE,
+        )
+        return bool(why) and (
+            self.param == name or re.search(rf"\b{name}\b", self.message) is not None
+        )
+
+
+def at(reply: Any, *path: str | int) -> Any:
+    """What lies at a path of names and positions in parsed JSON, or None."""
+    for step in path:
+        try:
+            reply = reply[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return reply
+
+
+def number(reply: Any, *path: str) -> int:
+    """A count in parsed JSON, 0 where there is none."""
+    found = at(reply, *path)
+    return found if isinstance(found, int) else 0
