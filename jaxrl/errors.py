@@ -55,6 +55,7 @@ class ProgramError(JaxrlError, ValueError):
         super().__init__("\n".join(str(refusal) for refusal in refusals))
         self.refusals = refusals
 
+
 class ModelError(JaxrlError):
     """What a model or its server did that leaves nothing to go on with (a wrong key, say)."""
 

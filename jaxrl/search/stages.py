@@ -45,6 +45,15 @@ class Stages:
         self.compile_seconds = 0.0
         self._kept: dict[Any, tuple[Any, ...]] = {}
 
+    def fresh(self, lanes: Sequence[Lane], env_params: EnvParams) -> PyTree:
+        """Untrained train states of as many lanes as a run had before; compiles nothing.
+
+        Raises:
+            KeyError: no run had as many.
+        """
+        init = {key[-1]: kept[0] for key, kept in self._kept.items()}[len(lanes)]
+        return init(*lane_arguments(lanes, env_params))
+
     def __call__(
         self,
         algorithm: Algorithm,

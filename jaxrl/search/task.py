@@ -86,7 +86,9 @@ class Task:
         goal = goal or GOALS.get(env_name(env)) or GOALS.get(env.name)
         goal = goal or inspect.getdoc(type(env))
         if not goal:
-            raise ConfigError(f"nobody knows what to want in {env_name(env)}: give the goal in words.")
+            raise ConfigError(
+                f"nobody knows what to want in {env_name(env)}: give the goal in words."
+            )
         params = env.default_params if params is None else params
         return cls(env, params, goal, config or LEARNER)
 

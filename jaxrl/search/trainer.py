@@ -85,19 +85,22 @@ class Trainer:
         self.limit = episode_limit(task.env, task.params, None, "max_episode_steps")
         self.stages = Stages(task.algorithm)
 
-    def train(self, reward: RewardSource, seed: int = 0) -> Trained:
+    def lanes(self, seed: int, *, distinct: bool = False) -> list[Lane]:
+        """The `K·S` lanes; `distinct` gives each a seed of its own, not each of a candidate's."""
+        config = self.task.algorithm.config
+        return [
+            Lane(seed + s + k * self.num_seeds * distinct, config, {"candidate": k})
+            for k in range(self.num_candidates)
+            for s in range(self.num_seeds)
+        ]
+
+    def train(self, reward: RewardSource, lanes: Sequence[Lane]) -> Trained:
         """Trains all lanes with a reward, and evaluates them on the way.
 
         Args:
             reward: of `K` candidates on their slices; must keep every step's state.
-            seed: the first of the `S` seeds of training.
+            lanes: what `self.lanes` gave.
         """
-        config = self.task.algorithm.config
-        lanes = [
-            Lane(seed + s, config, {"candidate": k})
-            for k in range(self.num_candidates)
-            for s in range(self.num_seeds)
-        ]
         observer = _Observer(self, reward)
         result = train(
             self.task.algorithm,
@@ -124,6 +127,11 @@ class Trainer:
                 "evaluate": observer.seconds,
             },
         )
+
+    def untrained(self, lanes: Sequence[Lane]) -> PolicyState:
+        """The policies of as many lanes before their first update; only after a training."""
+        fresh = self.stages.fresh(lanes, self.task.params)
+        return PolicyState(fresh.params, fresh.obs_stats)
 
     def play(self, policies: PolicyState, key: Key, episodes: int | None = None) -> Trajectory:
         """Whole episodes of each lane's policy, greedy, `[K·S, T, E]`, with all states.
