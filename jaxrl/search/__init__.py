@@ -18,7 +18,7 @@ from jaxrl.search.records import Curves as Curves
 from jaxrl.search.records import Iteration as Iteration
 from jaxrl.search.records import Proposal as Proposal
 from jaxrl.search.searching import Result as Result
-from jaxrl.search.searching import Settings as Settings
 from jaxrl.search.searching import search as search
 from jaxrl.search.searching import trainer_for as trainer_for
+from jaxrl.search.settings import Settings as Settings
 from jaxrl.search.task import Task as Task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -37,7 +38,7 @@ class Camera:
             self._draw: Any = jax.jit(jax.vmap(render, (0, None)))
 
     def shots(self, played: Trajectory, lane: int) -> np.ndarray:
-        """Screenshots of a lane's first rollout, uint8 `[5, H, W, 3]`, from its start to its end."""
+        """Screenshots of a lane's first rollout, uint8 `[5, H, W, 3]`, from start to end."""
         return self._frames(played, lane, shot_rows(self._length(played, lane)))
 
     def film(self, played: Trajectory, lane: int) -> np.ndarray:
@@ -47,6 +48,7 @@ class Camera:
         return self._frames(played, lane, rows.tolist())
 
     def _length(self, played: Trajectory, lane: int) -> int:
+        assert played.valid is not None  # whole episodes
         return int(np.asarray(played.valid[lane, :, 0]).sum())
 
     def _frames(self, played: Trajectory, lane: int, rows: list[int]) -> np.ndarray:
@@ -57,8 +59,9 @@ class Camera:
         states = jax.tree.map(lambda s, x: jnp.concatenate([s[:1], x]), previous, reached)
         at_once = len(SHOT_SHARES)
         padded = [*rows, *[rows[-1]] * (-len(rows) % at_once)]
-        drawn = [
-            np.asarray(self._draw(jax.tree.map(lambda x: x[chunk], states), self.params))
-            for chunk in np.array(padded).reshape(-1, at_once)
-        ]
+        chosen = jax.tree.map(lambda x: x[np.array(padded)], states)
+        drawn = []
+        for first in range(0, len(padded), at_once):
+            chunk = jax.tree.map(itemgetter(slice(first, first + at_once)), chosen)
+            drawn.append(np.asarray(self._draw(chunk, self.params)))
         return np.concatenate(drawn)[: len(rows)]

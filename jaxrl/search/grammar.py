@@ -16,7 +16,7 @@ A program is a weighted sum of up to `MAX_TERMS` terms, each a component:
 `q > r`               one quantity beyond another, or beyond its negative
 ====================  ======================================================================
 
-Weights are of either sign and log-uniform over two decades. A generation is the children of the best
+Weights are of either sign and log-uniform over two decades. A generation is children of the best
 program so far, by one to three mutations each, and one newcomer; the first is of newcomers alone.
 """
 
@@ -118,9 +118,9 @@ class Grammar:
         proposals: list[Proposal] = []
         for index in range(count):
             fresh = parent is None or index == count - 1 > 0
+            text = ""
             for _ in range(ATTEMPTS):
-                terms = self._newcomer(rng) if fresh else self._child(parent, rng)
-                text = write(terms)
+                text = write(self._newcomer(rng) if fresh else self._child(parent, rng))
                 if text not in known:
                     break
             known.add(text)

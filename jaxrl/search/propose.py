@@ -1,7 +1,7 @@
 """Authors of programs: a model, an archive, or the grammar.
 
 A proposer is asked once an iteration for all of its candidates. It is shown the history and keeps
-nothing itself: whoever resumes a search asks it the same, and a model's answer is then in the store.
+nothing itself: whoever resumes a search asks it the same, and a model's answer is in the store.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ class ArchiveProposer:
             self.programs = [Proposal(_text_of(p), note=p.name) for p in texts]
         if not self.programs:
             raise ConfigError(
-                f"{path} holds no programs: give the folder of a search, or one with .py files, each "
-                "with a function reward(state, action, next_state)."
+                f"{path} holds no programs: give the folder of a search, or one with .py files, "
+                "each with a function reward(state, action, next_state)."
             )
 
     def propose(

@@ -57,9 +57,11 @@ class Curves:
     def from_json(cls, data: Mapping[str, Any]) -> Curves:
         """What `to_json` gave."""
         return cls(
-            tuple(data["steps"]),
-            *(array(data[name]) for name in ("fitness", "generated", "length")),
-            {name: array(values) for name, values in data["components"].items()},
+            steps=tuple(data["steps"]),
+            fitness=array(data["fitness"]),
+            generated=array(data["generated"]),
+            length=array(data["length"]),
+            components={name: array(values) for name, values in data["components"].items()},
         )
 
 

@@ -25,8 +25,9 @@ def reflection(history: Sequence[Iteration]) -> str:
     found = best_of(list(history))
     if found is not None:
         candidate = history[found[0]].candidates[found[1]]
+        score = _short(candidate.score)
         parts.append(
-            f"The best program so far (iteration {found[0]}), fitness {_short(candidate.score)}:\n\n"
+            f"The best program so far (iteration {found[0]}), fitness {score}:\n\n"
             f"```python\n{candidate.proposal.source.strip()}\n```\n\n{of_curves(candidate)}"
         )
     if history:

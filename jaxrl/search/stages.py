@@ -115,7 +115,7 @@ def _compile_kept(
         )
     played, rows = jax.eval_shape(collect, train)
     learned = rows._replace(record=None)
-    report = jax.eval_shape(lambda *a: learn(*a, None)[1], played, learned)
+    report = jax.eval_shape(lambda s, t: learn(s, t, None)[1], played, learned)
     lowered = [
         jax.jit(init).lower(*args),
         jax.jit(collect, donate_argnums=0).lower(train),

@@ -72,7 +72,7 @@ class Task:
         goal: str | None = None,
         config: PPOConfig | None = None,
     ) -> Task:
-        """A task; the goal is by default the one of `GOALS`, or what the environment says of itself.
+        """A task; the goal is by default that of `GOALS`, or what the environment says of itself.
 
         Raises:
             ConfigError: an environment without `describe`, or of which no goal is known.

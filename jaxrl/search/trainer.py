@@ -244,8 +244,8 @@ class _Observer:
             for name, values in mine.items()
             if name.startswith(COMPONENT) and name != TOTAL and not np.isnan(values).all()
         }
-        main = (mine[name] for name in ("fitness", "generated", "length"))
-        return Curves(tuple(self.steps), *main, components)
+        steps = tuple(self.steps)
+        return Curves(steps, mine["fitness"], mine["generated"], mine["length"], components)
 
 
 def candidate_policies(policies: PolicyState, candidate: int, num_seeds: int) -> PolicyState:
