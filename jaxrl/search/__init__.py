@@ -1,7 +1,7 @@
 """Search over reward programs: an author proposes, all candidates train at once, the best goes on.
 
     task = Task.of(*jaxrl.make("CartPoleSwing-v0"))
-    result = search(task, Grammar(task.schema), Settings(iterations=7, candidates=3))
+    result = search(task, Grammar(task.schema, 0, task.steps), Settings(iterations=7, candidates=3))
     print(result.score, result.program)
 
 See docs/reward_search.md.

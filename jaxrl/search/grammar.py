@@ -31,7 +31,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxrl.errors import ConfigError
-from jaxrl.rewards.program import Schema
+from jaxrl.rewards.program import Schema, Steps
 from jaxrl.search.records import Iteration, Proposal, best_of
 
 MAX_TERMS = 6
@@ -95,14 +95,23 @@ class Grammar:
 
     name = "grammar"
 
-    def __init__(self, schema: Schema, seed: int = 0) -> None:
-        """`seed`: of all that it draws; an iteration's draws do not depend on earlier ones.
+    def __init__(self, schema: Schema, seed: int = 0, steps: Steps | None = None) -> None:
+        """What it may use is decided here.
+
+        Args:
+            schema: whose quantities it uses, those that are single numbers.
+            seed: of all that it draws; an iteration's draws do not depend on earlier ones.
+            steps: stored steps; a quantity that is the same on all of them is not used.
 
         Raises:
-            ConfigError: a schema without a quantity that is a number.
+            ConfigError: no quantity is left.
         """
         self.seed = seed
-        self.names = [q.name for q in schema.quantities if q.shape == ()]
+        self.names = [
+            q.name
+            for q in schema.quantities
+            if q.shape == () and (steps is None or np.ptp(steps.next_state[q.name] * 1.0) > 0)
+        ]
         if not self.names:
             raise ConfigError(
                 f"{schema.env} describes no quantity that is a single number, of which the grammar "
@@ -164,7 +173,8 @@ class Grammar:
                 terms.append(self._term(rng))
             elif change < 0.55 and len(terms) > 1:
                 terms.pop(rng.integers(len(terms)))
-            elif change < 0.65:
+            elif change < 0.65 or len(terms) == 1:
+                # The weight of an only term changes nothing: rewards are scaled.
                 terms[rng.integers(len(terms))] = self._term(rng)
             else:
                 at = rng.integers(len(terms))

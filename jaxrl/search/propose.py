@@ -208,7 +208,7 @@ def open_proposer(
         ConfigError, UnknownNameError, MissingExtraError: it cannot be had, and why.
     """
     if spec == "grammar":
-        return Grammar(task.schema, seed)
+        return Grammar(task.schema, seed, task.steps)
     if spec.startswith(ARCHIVE) and Path(spec.removeprefix(ARCHIVE)).is_dir():
         return ArchiveProposer(spec.removeprefix(ARCHIVE))
     from jaxrl.vlm.specs import client

@@ -151,12 +151,12 @@ class Iteration:
 
 
 def best_of(history: tuple[Iteration, ...] | list[Iteration]) -> tuple[int, int] | None:
-    """`(iteration, candidate)` of the highest score so far, or None."""
-    found = [(i.candidates[i.best].score, -i.number, i.best) for i in history if i.best is not None]
-    if not found:
-        return None
-    _, number, index = max(found)
-    return -number, index
+    """`(iteration, candidate)` of the highest score so far, or None.
+
+    Of equals the last: where no child is better, its author goes on from another program.
+    """
+    found = [(i.candidates[i.best].score, i.number, i.best) for i in history if i.best is not None]
+    return max(found)[1:] if found else None
 
 
 def numbers(values: np.ndarray) -> list[Any]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxrl.errors import ConfigError, JaxrlError
 from jaxrl.evaluation import evaluation_key
-from jaxrl.rewards.program import Verdict, collect_steps, examine, for_author, programs
+from jaxrl.rewards.program import Verdict, examine, for_author, programs
 from jaxrl.run.video import write_video
 from jaxrl.search.archive import Archive
 from jaxrl.search.camera import FILM_FPS, Camera
@@ -54,7 +54,6 @@ class Rounds:
         if settings.screenshots and not self.camera.works:
             raise ConfigError(f"{task.name} cannot be drawn: search with screenshots off.")
         self.seconds: dict[str, float] = {}
-        self._steps = collect_steps(task.env, task.params, seed=settings.seed)
         self._verdicts: dict[str, Verdict] = {}
 
     def preflight(self) -> tuple[float, ...]:
@@ -142,7 +141,7 @@ class Rounds:
         verdicts: list[Verdict] = []
         for proposal in proposals:
             verdict = examine(
-                proposal.source, self.task.schema, self._steps, known=[*known, *verdicts]
+                proposal.source, self.task.schema, self.task.steps, known=[*known, *verdicts]
             )
             verdicts.append(verdict)
             if verdict.passed:
@@ -153,7 +152,7 @@ class Rounds:
         """The verdict of an earlier iteration, made again where that was in another process."""
         source = candidate.proposal.source
         if source not in self._verdicts:
-            self._verdicts[source] = examine(source, self.task.schema, self._steps)
+            self._verdicts[source] = examine(source, self.task.schema, self.task.steps)
         return self._verdicts[source]
 
     def _finish(

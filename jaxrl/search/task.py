@@ -10,7 +10,7 @@ from typing import Any
 from jaxrl.algorithms.ppo import PPOConfig, ppo
 from jaxrl.environment import env_name, supports_describe
 from jaxrl.errors import ConfigError
-from jaxrl.rewards.program import Schema, schema_of
+from jaxrl.rewards.program import Schema, Steps, collect_steps, schema_of
 from jaxrl.types import Algorithm, EnvParams
 
 GOALS = {
@@ -101,6 +101,11 @@ class Task:
     def schema(self) -> Schema:
         """What programs can read."""
         return schema_of(self.env, self.params)
+
+    @cached_property
+    def steps(self) -> Steps:
+        """Stored steps on which programs are tried before anything trains with them."""
+        return collect_steps(self.env, self.params)
 
     @cached_property
     def algorithm(self) -> Algorithm:
