@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,13 @@ from jaxrl.errors import ConfigError
 from jaxrl.training import Lane, Plan, Programs, lane_arguments
 from jaxrl.types import Algorithm, EnvParams, Metrics, PyTree, RewardSource, Trajectory
 from jaxrl.update import NEVER, Carry, ChunkReport, add_update, initial_carry, over_seeds
+
+EFFORT = {"once": 0, "often": 1}
+"""The compiler's effort on a CPU, for programs that run once or a few times, and for the others.
+
+At its usual 3 it takes twice as long, for programs that are no faster: they are calls of matrix
+products and small loops.
+"""
 
 
 class Stages:
@@ -117,13 +124,20 @@ def _compile_kept(
     learned = rows._replace(record=None)
     report = jax.eval_shape(lambda s, t: learn(s, t, None)[1], played, learned)
     lowered = [
-        jax.jit(init).lower(*args),
-        jax.jit(collect, donate_argnums=0).lower(train),
-        jax.jit(learn, donate_argnums=(0, 2)).lower(played, learned, report),
+        (jax.jit(init).lower(*args), "once"),
+        (jax.jit(collect, donate_argnums=0).lower(train), "often"),
+        (jax.jit(learn, donate_argnums=(0, 2)).lower(played, learned, report), "often"),
     ]
     with ThreadPoolExecutor(len(lowered)) as pool:
-        programs = list(pool.map(lambda program: program.compile(), lowered))
+        programs = list(pool.map(lambda pair: compiled(*pair), lowered))
     return *programs[:2], (programs[2], report), rows
+
+
+def compiled(lowered: Any, effort: Literal["once", "often"]) -> Any:
+    """A program that was traced, compiled for how often it will run."""
+    if jax.default_backend() != "cpu":
+        return lowered.compile()
+    return lowered.compile(compiler_options={"xla_backend_optimization_level": EFFORT[effort]})
 
 
 def _compile_annotation(reward: RewardSource, state: PyTree, rows: Trajectory) -> Any:
@@ -133,7 +147,7 @@ def _compile_annotation(reward: RewardSource, state: PyTree, rows: Trajectory) -
         state, annotated, metrics = reward.annotate(state, rows)
         return state, annotated.reward, metrics
 
-    return jax.jit(annotate).lower(state, rows).compile()
+    return compiled(jax.jit(annotate).lower(state, rows), "once")
 
 
 def _chunk_of(collect: Any, annotate: Any, learning: tuple[Any, Any]) -> Callable[..., Any]:

@@ -9,9 +9,9 @@ candidate's, with its components.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,7 @@ from jaxrl.environment import episode_limit
 from jaxrl.episodes import rollout_episodes
 from jaxrl.evaluation import evaluation_key
 from jaxrl.search.records import Curves
-from jaxrl.search.stages import Stages
+from jaxrl.search.stages import Stages, compiled
 from jaxrl.search.task import Task
 from jaxrl.training import Lane, train
 from jaxrl.types import Key, PolicyState, PyTree, RewardSource, Trajectory
@@ -171,14 +171,18 @@ def native_returns(played: Trajectory) -> tuple[jax.Array, jax.Array]:
 
 
 class _Observer:
-    """Evaluates the lanes whenever the run makes a checkpoint; a `Callback`."""
+    """Evaluates the lanes whenever the run makes a checkpoint; a `Callback`.
+
+    A thread of its own does it, on a copy of the policies, while training goes on.
+    """
 
     def __init__(self, trainer: Trainer, reward: RewardSource) -> None:
         self.trainer, self.reward = trainer, reward
-        self.points: list[dict[str, np.ndarray]] = []
+        self.pending: list[Future[dict[str, np.ndarray]]] = []
         self.steps: list[int] = []
         self.seconds = self.compile_seconds = 0.0
         self.score: Any = None
+        self.thread = ThreadPoolExecutor(1, "evaluation")
 
     def on_start(self, info: Any) -> None:
         """Has nothing to do."""
@@ -188,53 +192,57 @@ class _Observer:
         return False
 
     def on_end(self, result: Any) -> None:
-        """Has nothing to do."""
+        """Waits for the evaluations that are under way."""
+        self.thread.shutdown()
 
     def on_checkpoint(self, update: int, state: PyTree, point: Any) -> None:
         """Plays and scores; the start states are the same at every point of every search."""
-        began = time.perf_counter()
-        compiled = self.compile_seconds
         trained = state["train"]
         policies = PolicyState(trained.params, trained.obs_stats)
-        played = self.trainer.play(policies, evaluation_key(0))
-        fitness, lengths = native_returns(played)
-        generated, components = self._scored(played, state["reward"])
-        self.steps.append(point.step)
-        self.points.append(
-            {
-                "fitness": np.asarray(fitness, np.float64).mean(-1),
-                "length": np.asarray(lengths, np.float64).mean(-1),
-                "generated": generated,
-                **components,
-            }
+        # Copied before returning: the next chunk takes the memory.
+        policies, reward = jax.block_until_ready(
+            jax.tree.map(jnp.copy, (policies, state["reward"]))
         )
-        self.seconds += time.perf_counter() - began - (self.compile_seconds - compiled)
+        self.steps.append(point.step)
+        self.pending.append(self.thread.submit(self._point, policies, reward))
 
-    def _scored(self, played: Trajectory, state: PyTree) -> tuple[Any, dict[str, np.ndarray]]:
-        """Returns in the generated reward, and means of its components, each `[K·S]`."""
+    def _point(self, policies: PolicyState, reward: PyTree) -> dict[str, np.ndarray]:
+        """All that is kept of an evaluation, each `[K·S]`."""
+        began = time.perf_counter()
+        played = self.trainer.play(policies, evaluation_key(0))
         if self.score is None:
-            began = time.perf_counter()
-
-            def score(state: PyTree, played: Trajectory) -> Any:
-                _, annotated, metrics = self.reward.annotate(state, played)
-                return annotated.reward.sum(-2).mean(-1), metrics
-
-            self.score = jax.jit(score).lower(state, played).compile()
-            self.compile_seconds += time.perf_counter() - began
-        generated, metrics = self.score(state, played)
+            self._compile(played, reward)
+            began += self.compile_seconds
+        generated, metrics = self.score(reward, played)
+        fitness, lengths = native_returns(played)
         # A component that a lane does not have counts nothing there: NaN, left out later.
         with np.errstate(invalid="ignore"):
-            means = {
+            point = {
                 name: np.asarray(mean.total, np.float64) / np.asarray(mean.count)
                 for name, mean in metrics.items()
             }
-        return np.asarray(generated, np.float64), means
+        point["fitness"] = np.asarray(fitness, np.float64).mean(-1)
+        point["length"] = np.asarray(lengths, np.float64).mean(-1)
+        point["generated"] = np.asarray(generated, np.float64)
+        self.seconds += time.perf_counter() - began
+        return point
+
+    def _compile(self, played: Trajectory, reward: PyTree) -> None:
+        began = time.perf_counter()
+
+        def score(state: PyTree, played: Trajectory) -> Any:
+            _, annotated, metrics = self.reward.annotate(state, played)
+            return annotated.reward.sum(-2).mean(-1), metrics
+
+        self.score = compiled(jax.jit(score).lower(reward, played), "once")
+        self.compile_seconds = time.perf_counter() - began
 
     def curves(self) -> tuple[Curves, ...]:
         """The curves of every candidate."""
         count, seeds = self.trainer.num_candidates, self.trainer.num_seeds
-        whole = {name: np.stack([p[name] for p in self.points]) for name in self.points[0]}
-        cut = {n: x.reshape(len(self.points), count, seeds) for n, x in whole.items()}
+        points = [pending.result() for pending in self.pending]
+        whole = {name: np.stack([p[name] for p in points]) for name in points[0]}
+        cut = {n: x.reshape(len(points), count, seeds) for n, x in whole.items()}
         return tuple(self._curves_of(k, cut) for k in range(count))
 
     def _curves_of(self, k: int, cut: dict[str, np.ndarray]) -> Curves:
@@ -257,8 +265,3 @@ def candidate_policies(policies: PolicyState, candidate: int, num_seeds: int) ->
 def joined(policies: Sequence[PolicyState]) -> PolicyState:
     """Policies of several candidates, one after another along the leading axis."""
     return jax.tree.map(lambda *x: jnp.concatenate(x), *policies)
-
-
-def points_of(total_steps: int, eval_every: int) -> int:
-    """How many evaluations a candidate gets."""
-    return math.ceil(total_steps / eval_every)
