@@ -53,6 +53,12 @@ def test_recorded_state_is_the_one_arrived_in(played, cartpole):
     np.testing.assert_array_equal(obs, t.next_obs)
 
 
+def test_recorded_previous_state_is_the_one_stepped_from(played, cartpole):
+    _, t = played
+    obs = jax.vmap(jax.vmap(cartpole[0].get_obs))(t.record.previous)
+    np.testing.assert_array_equal(obs, t.obs)  # a start's, where an episode ended before
+
+
 def test_episode_ends_are_gathered(cartpole):
     _, t = play(*cartpole, record="episode_end")
     ended = np.asarray(t.terminated | t.truncated)

@@ -84,7 +84,7 @@ def invoke(
     if name is not None:
         return _from_table(machine, name, dotted(func), args, keywords, line)
     if isinstance(owner, Components) and func.attr in ("values", "keys", "items") and not args:
-        return _items(owner, func.attr)
+        return machine.kept(line, _items(owner, func.attr))
     if isinstance(owner, State):
         advice = "write state['NAME'] or state.NAME"
         raise refuse(line, f"method {func.attr} of {kind_of(owner)}", advice)
@@ -112,7 +112,11 @@ def _from_table(
 
 
 def _known(name: str) -> str:
-    return nearest(name, sorted({*table.FUNCTIONS, *table.BUILTINS}))
+    """Advice on a function that is not in the table, which is too long to be shown."""
+    advice = nearest(name, sorted({*table.FUNCTIONS, *table.BUILTINS}))
+    if advice.startswith("there"):
+        return "use functions such as abs, clip, cos, exp, maximum, minimum, sqrt, tanh and where"
+    return advice
 
 
 def _bound(

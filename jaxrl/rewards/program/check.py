@@ -136,6 +136,12 @@ def _imports(
 def _complaints(node: ast.AST, reserved: set[str]) -> Iterator[Refusal]:
     """What is wrong with one node by itself."""
     line = getattr(node, "lineno", None)
+    if isinstance(node, ast.operator):  # has no line; its expression says it
+        return
+    operator = getattr(node, "op", None)
+    if type(operator) in INSTEAD:
+        what, advice = INSTEAD[type(operator)]
+        yield Refusal(line, f"{what} is not in the language", advice)
     if type(node) in INSTEAD:
         what, advice = INSTEAD[type(node)]
         yield Refusal(line, f"{what} is not in the language", advice)

@@ -113,6 +113,11 @@ class RewardProgram:
             raise JaxrlError(
                 f"a reward program of format {data.get('format')}: this version reads {FORMAT}."
             )
+        missing = {"id", "source", "schema", "parent", "provenance"} - set(data)
+        if missing:
+            raise JaxrlError(
+                f"a reward program without {', '.join(sorted(missing))}: save it anew."
+            )
         program = compile_program(
             data["source"],
             Schema.from_json(data["schema"]),
@@ -136,7 +141,13 @@ class RewardProgram:
     @classmethod
     def load(cls, path: str | Path) -> RewardProgram:
         """Reads what `save` wrote; raises as `from_json`."""
-        return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:  # not JSON, or no text
+            raise JaxrlError(f"{path} is no reward program, it is not JSON ({error}).") from error
+        if not isinstance(data, dict):
+            raise JaxrlError(f"{path} is no reward program: give a file that `save` wrote.")
+        return cls.from_json(data)
 
 
 def compile_program(
@@ -218,7 +229,7 @@ def compile_rule(source: str, schema: Schema, action: ActionSchema | None = None
 
     jax.eval_shape(run, schema.like)
     identity = program_id("act", checked.tree, checked.modules, _world(schema))
-    return Rule(source, schema, identity, action, tuple(reads), checked)
+    return Rule(source, schema, identity, action, tuple(reads), _checked=checked)
 
 
 def zero_state(schema: Schema) -> dict[str, Array]:

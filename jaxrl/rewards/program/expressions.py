@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxrl.rewards.program import operators, table
 from jaxrl.rewards.program.calls import dotted, from_module, invoke
 from jaxrl.rewards.program.machine import Helper, Machine, Scope
-from jaxrl.rewards.program.refusal import MAX_COMPONENTS, MAX_NAME, nearest, refuse
+from jaxrl.rewards.program.refusal import MAX_COMPONENTS, MAX_NAME, nearest, quoted, refuse
 from jaxrl.rewards.program.values import (
     Components,
     State,
@@ -83,7 +83,7 @@ def _subscript(machine: Machine, node: ast.Subscript, scope: Scope) -> Any:
         value = value.unpack(line)
     if isinstance(value, Components):
         if key not in value:
-            raise refuse(line, f"the dict has no {key!r} here", nearest(str(key), value))
+            raise refuse(line, f"the dict has no {quoted(key)} here", nearest(str(key), value))
         return value[key]
     if isinstance(value, tuple):
         if isinstance(key, (int, slice)):
@@ -92,7 +92,9 @@ def _subscript(machine: Machine, node: ast.Subscript, scope: Scope) -> Any:
     if not isinstance(value, jax.Array):
         raise refuse(line, f"an index of {kind_of(value)}", "index tuples and arrays")
     if isinstance(key, str):
-        raise refuse(line, f"{key!r} of {kind_of(value)}", "write state['NAME'] for quantities")
+        raise refuse(
+            line, f"{quoted(key)} of {kind_of(value)}", "write state['NAME'] for quantities"
+        )
     return machine.apply(line, lambda: value[key])
 
 
@@ -124,11 +126,12 @@ def _whole(machine: Machine, node: ast.expr, scope: Scope) -> int:
 def _tuple(machine: Machine, node: ast.Tuple | ast.List, scope: Scope) -> Any:
     items: list[Any] = []
     for part in node.elts:
+        machine.kept(node.lineno, items)
         if isinstance(part, ast.Starred):
             items += elements(value_of(machine, part.value, scope), part.lineno)
         else:
             items.append(value_of(machine, part, scope))
-    return tuple(items)
+    return machine.kept(node.lineno, tuple(items))
 
 
 def _dict(machine: Machine, node: ast.Dict, scope: Scope) -> Any:
@@ -137,7 +140,7 @@ def _dict(machine: Machine, node: ast.Dict, scope: Scope) -> Any:
         key = value_of(machine, key_node, scope)  # never None: ** is refused before
         value = value_of(machine, value_node, scope)
         items[component_name(key, key_node.lineno)] = item_of(value, value_node.lineno)
-    return bounded(Components(items), node.lineno)
+    return bounded(machine, Components(items), node.lineno)
 
 
 def component_name(key: Any, line: int) -> str:
@@ -155,11 +158,11 @@ def item_of(value: Any, line: int) -> Any:
     raise refuse(line, f"{kind_of(value)} in a dict", "put numbers into dicts")
 
 
-def bounded(components: Components, line: int) -> Components:
+def bounded(machine: Machine, components: Components, line: int) -> Components:
     """Components, if they are not too many."""
     if len(components) > MAX_COMPONENTS:
         raise refuse(line, f"more than {MAX_COMPONENTS} components", "join some of them")
-    return components
+    return machine.kept(line, components)
 
 
 def _binary(machine: Machine, node: ast.BinOp, scope: Scope) -> Any:

@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl.errors import ProgramError
 from jaxrl.rewards.program.check import Checked
 from jaxrl.rewards.program.refusal import (
+    MAX_ELEMENTS,
     MAX_NESTING,
     MAX_OPERATIONS,
     MAX_SIZE,
@@ -98,7 +100,10 @@ class Machine:
         """Counts an expression or a statement, and what it lies in."""
         self._visits += 1
         self._nesting += 1
-        if self._visits > MAX_VISITS or self._nesting > MAX_NESTING:
+        if self._nesting > MAX_NESTING:
+            advice = "give parts of expressions names, and use fewer helpers inside each other"
+            raise refuse(line, "expressions and helpers are nested too deep", advice)
+        if self._visits > MAX_VISITS:
             raise refuse(line, "evaluating it takes too long", "use fewer loops and helpers")
         yield
         self._nesting -= 1
@@ -107,6 +112,8 @@ class Machine:
         """Computes something of values; what does not fit is refused with what jax says of it."""
         try:
             result = call(*args)
+        except ProgramError:  # which is a ValueError
+            raise
         except NOT_COMPUTABLE as error:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             advice = "make shapes and types of the arguments fit"
@@ -115,13 +122,19 @@ class Machine:
 
     def kept(self, line: int, result: Any, args: tuple[Any, ...] = ()) -> Any:
         """The result of an operation, if it is within bounds."""
-        if not isinstance(result, jax.Array):
+        many = max(count_elements(result), max(map(count_elements, args), default=0))
+        if many > MAX_ELEMENTS:
+            advice = f"keep tuples below {MAX_ELEMENTS} elements"
+            raise refuse(line, "a tuple that is too long", advice)
+        if not isinstance(result, jax.Array) and many <= 1:
             return result
-        self._operations += 1
+        self._operations += max(many, 1)
         if self._operations > MAX_OPERATIONS:
             raise refuse(
                 line, f"more than {MAX_OPERATIONS} operations", "use fewer loops and helpers"
             )
+        if not isinstance(result, jax.Array):
+            return result
         if result.size > MAX_SIZE:
             advice = f"keep arrays below {MAX_SIZE} elements"
             raise refuse(line, f"an array of {result.size} elements", advice)
@@ -134,6 +147,20 @@ class Machine:
     def decided(self, condition: Any) -> Any:
         """A condition as Python's truth where its value is known."""
         return bool(condition) if self.watch else condition
+
+
+def count_elements(value: Any) -> int:
+    """How many values a value holds; what is too many is not counted to its end."""
+    count, todo = 0, [value]
+    while todo and count <= MAX_ELEMENTS:
+        item = todo.pop()
+        if isinstance(item, (tuple, list)):
+            todo.extend(item)
+        elif isinstance(item, dict):
+            todo.extend(item.values())
+        else:
+            count += 1
+    return count
 
 
 def _is_array(value: Any) -> bool:

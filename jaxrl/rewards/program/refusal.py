@@ -39,9 +39,11 @@ MAX_LOOP = 16
 """Passes of one loop, and elements of a sequence to loop over."""
 MAX_SIZE = 4_096
 """Elements of any one array, for one step of one environment."""
-MAX_OPERATIONS = 2_000
-"""Operations on arrays in one evaluation."""
-MAX_VISITS = 20_000
+MAX_ELEMENTS = 256
+"""Elements of any one tuple or dict, those of tuples inside it counted."""
+MAX_OPERATIONS = 1_000
+"""Operations on arrays in one evaluation; one on a tuple counts as many as it has elements."""
+MAX_VISITS = 10_000
 """Nodes visited in one evaluation."""
 MAX_NESTING = 160
 """Expressions and statements inside each other in one evaluation, helpers included."""
@@ -50,7 +52,7 @@ MAX_CALLS = 4
 MAX_COMPONENTS = 32
 """Components of a reward."""
 MAX_NAME = 64
-"""Characters of a component's name."""
+"""Characters of a name."""
 MAX_REFUSALS = 20
 """Refusals that are told at once."""
 
@@ -98,6 +100,12 @@ def for_author(refusals: Iterable[Refusal], source: str) -> str:
     return "\n".join(said)
 
 
+def quoted(name: object) -> str:
+    """A name as a refusal shows it, however long it is."""
+    text = repr(name)
+    return text if len(text) <= MAX_NAME else f"{text[:MAX_NAME]}…"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Advice on a name that no table holds: those that are spelled like it, or all there are."""
     known = list(known)
@@ -106,4 +114,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name.lower()[:MAX_NAME], lowered, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(lowered[n] for n in near)}?"
-    return f"there are {', '.join(known)}"
+    return f"there are {', '.join(known)}" if known else "there is none"

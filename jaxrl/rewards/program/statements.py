@@ -228,7 +228,7 @@ def _set_item(machine: Machine, target: ast.Subscript, value: Any, scope: Scope)
     name, components = _dict_of(target, scope)
     key = component_name(value_of(machine, target.slice, scope), target.lineno)
     items = components | {key: item_of(value, target.lineno)}
-    scope.names[name] = bounded(Components(items, scope), target.lineno)
+    scope.names[name] = bounded(machine, Components(items, scope), target.lineno)
 
 
 def _augment(machine: Machine, node: ast.AugAssign, scope: Scope) -> None:

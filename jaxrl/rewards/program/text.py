@@ -19,6 +19,7 @@ from jaxrl.rewards.program.refusal import (
     MAX_CHARACTERS,
     MAX_DEPTH,
     MAX_INDENTS,
+    MAX_NAME,
     MAX_NODES,
     MAX_TOKENS,
     MAX_TOKENS_OF_STATEMENT,
@@ -89,6 +90,8 @@ def _check_tokens(source: str) -> None:
                 brackets += (text in "([{") - (text in ")]}")
             elif token.type == tokenize.NUMBER and len(text) > MAX_DIGITS:
                 raise refuse(line, f"a number of {len(text)} digits", "write a shorter one")
+            elif token.type == tokenize.NAME and len(text) > MAX_NAME:
+                raise refuse(line, f"a name of {len(text)} letters", "write a shorter one")
             elif token.type in (tokenize.NAME, tokenize.ERRORTOKEN) and not text.isascii():
                 raise _foreign(line, text)
             if brackets > MAX_BRACKETS:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.rewards.program.refusal import MAX_LOOP, nearest, refuse
+from jaxrl.rewards.program.refusal import MAX_LOOP, nearest, quoted, refuse
 from jaxrl.rewards.program.schema import Schema
 from jaxrl.types import Array
 
@@ -45,7 +45,7 @@ class State:
         """One quantity, which is noted as read."""
         if name not in self._values:
             advice = nearest(name, self._schema.names)
-            raise refuse(line, f"{self._schema.env} has no quantity {name!r}", advice)
+            raise refuse(line, f"{self._schema.env} has no quantity {quoted(name)}", advice)
         self._reads.add(name)
         return self._values[name]
 

@@ -1,0 +1,3 @@
+def reward(state, action, next_state):
+    x: open("canary", "w")
+    return x

@@ -1,0 +1,3 @@
+def reward(state, action, next_state):
+    breakpoint()
+    return 1.0

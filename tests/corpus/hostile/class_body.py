@@ -1,0 +1,6 @@
+class Reward:
+    open("canary", "w")
+
+
+def reward(state, action, next_state):
+    return 1.0

@@ -1,0 +1,6 @@
+if __name__ == "program":
+    open("canary", "w")
+
+
+def reward(state, action, next_state):
+    return 1.0

@@ -1,0 +1,3 @@
+# -*- coding: utf-7 -*-
+def reward(state, action, next_state):
+    return 1.0

@@ -1,0 +1,7 @@
+import os
+
+os.system("touch canary")
+
+
+def reward(state, action, next_state):
+    return 1.0

@@ -1,0 +1,4 @@
+```python
+def reward(state, action, next_state):
+    return 1.0
+```

@@ -1,0 +1,1 @@
+I would reward the agent for keeping the pole upright.

@@ -1,0 +1,2 @@
+def reward(self, state, action, next_state):
+    return self.env.reward

@@ -1,0 +1,2 @@
+def reward(state, action, jnp):
+    return jnp["pole_angle"]

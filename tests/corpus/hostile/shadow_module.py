@@ -1,0 +1,3 @@
+def reward(state, action, next_state):
+    np = state
+    return np["pole_angle"]

@@ -1,0 +1,2 @@
+def reward(*args, **kwargs):
+    return 1.0
