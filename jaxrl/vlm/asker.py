@@ -7,62 +7,27 @@ is written down the moment it arrives, from whatever thread, also after the batc
 
 from __future__ import annotations
 
-import collections
-import dataclasses
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Literal
 
 from jaxrl.errors import ConfigError
-from jaxrl.vlm.books import Books, Counts, Entry
+from jaxrl.vlm.books import Books
+from jaxrl.vlm.books import Counts as Counts
 from jaxrl.vlm.budget import Budget
 from jaxrl.vlm.client import Client
-from jaxrl.vlm.messages import Ok, Outcome, OverBudget, Prompt, TimedOut, TransportError
+from jaxrl.vlm.flights import Answer as Answer
+from jaxrl.vlm.flights import Call, Flights, Waiter
+from jaxrl.vlm.messages import Outcome, OverBudget, Prompt, TimedOut, TransportError
 from jaxrl.vlm.prices import Price, price_of, unknown_price
-from jaxrl.vlm.store import Store, describe, key_of
+from jaxrl.vlm.pump import Pump
+from jaxrl.vlm.store import Store, key_of
 
 WAITING = 4096
 """Submitted prompts that may wait for their turn; more are turned away: memory stays bounded."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """How asking a prompt ended.
-
-    Attributes:
-        outcome: `Ok`, or why there is none.
-        key: hash of model, sampling, messages and images: its name in the store.
-        cached: it came from the store, and cost nothing.
-        seconds: from asking to the outcome.
-    """
-
-    outcome: Outcome
-    key: str
-    cached: bool
-    seconds: float
-
-
-@dataclasses.dataclass(eq=False)
-class _Waiter:
-    """One who asked, and when."""
-
-    key: str
-    future: Future[Answer] = dataclasses.field(default_factory=Future)
-    began: float = dataclasses.field(default_factory=time.monotonic)
-
-
-@dataclasses.dataclass(eq=False)
-class _Call:
-    """A prompt on its way to the client, with all who wait for it; `entry` once it may go."""
-
-    key: str
-    prompt: Prompt
-    waiters: list[_Waiter]
-    entry: Entry | None = None
 
 
 class Asker:
@@ -120,11 +85,9 @@ class Asker:
         self.fatal: TransportError | None = None
         self.spent: str | None = None
         self._lock = threading.Lock()
-        self._flying: dict[str, _Call] = {}
-        self._waiting: collections.deque[_Call] = collections.deque()
-        self._pumping = self._closed = False
-        self._error: BaseException | None = None
-        self._thread = ThreadPoolExecutor(1, "asker")
+        self._flights = Flights(self._books, timeout)
+        self._closed = False
+        self._pump: Pump[Call] = Pump(self._send, self._drop, batch=batch, room=WAITING)
 
     @property
     def stopping(self) -> str | None:
@@ -142,90 +105,52 @@ class Asker:
         ends = time.monotonic() + self.timeout
         waiters, calls = self._begin(prompts)
         self._send(calls)
-        return [self._wait(waiter, ends) for waiter in waiters]
+        return [self._flights.wait(waiter, ends) for waiter in waiters]
 
     def submit(self, prompts: Sequence[Prompt]) -> list[Future[Answer]]:
         """As `ask`, but returns at once; the answers come as they come.
 
         Prompts of many calls are gathered into batches and asked on a thread of the asker's own.
         A future that is cancelled before its turn is not asked. Where too many are waiting, the
-        outcome is `TimedOut(0)` at once.
+        outcome is `TimedOut` at once, unsent.
         """
         waiters, calls = self._begin(prompts)
-        with self._lock:
-            room = WAITING - len(self._waiting)
-            self._waiting.extend(calls[:room])
-            if self._waiting and not self._pumping:
-                self._pumping = True
-                self._thread.submit(self._pump).add_done_callback(self._pumped)
-        for call in calls[room:]:
-            self._finish(call, TimedOut(0.0), kind="queue")
+        self._pump.put(calls)
         return [waiter.future for waiter in waiters]
 
     def status(self) -> str:
         """One line for a progress display: "412 asked, 96 calls, 316 cached, $0.12 of $2.00"."""
-        counts = self.counts
-        parts = [f"{counts.asked} asked", f"{counts.calls} calls", f"{counts.cached} cached"]
-        if counts.failed:
-            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.failed_by.items()))
-            parts.append(f"{counts.failed} failed ({kinds})")
-        if self.budget.limit:
-            parts.append(str(self.budget))
-        elif counts.dollars:
-            parts.append(f"${counts.dollars:.4f}")
-        return ", ".join(parts)
+        return self._books.status()
 
     def close(self) -> None:
         """Lets go of client, store and thread; what has not had its turn is not asked."""
         with self._lock:
             closed, self._closed = self._closed, True
-            waiting = list(self._waiting)
-            self._waiting.clear()
-        if closed:
-            return
-        for call in waiting:
-            self._finish(call, TransportError("the asker was closed"), kind="queue")
-        self.client.close()
-        self._thread.shutdown()
-        self._books.close()
+        if not closed:
+            self._pump.close()
+            self.client.close()
+            self._pump.join()
+            self._books.close()
 
-    def _begin(self, prompts: Sequence[Prompt]) -> tuple[list[_Waiter], list[_Call]]:
-        """Answers from the store, joins what is in flight; returns the calls to be made."""
+    def _begin(self, prompts: Sequence[Prompt]) -> tuple[list[Waiter], list[Call]]:
+        """Who waits for what, and the calls to be made."""
         if self._closed:
             raise ValueError("the asker is closed")
         self._raise_errors()
-        waiters = [
-            _Waiter(key_of(self.client.model, self.client.sampling, prompt)) for prompt in prompts
-        ]
-        calls: list[_Call] = []
-        with self._lock:
-            self.counts.asked += len(prompts)
-            self._forget_overdue()
-            # An answer is stored before its call stops flying: here it is found, or the call is.
-            found = self.store.find({waiter.key for waiter in waiters}) if self.store else {}
-            for waiter, prompt in zip(waiters, prompts, strict=True):
-                flying = self._flying.get(waiter.key)
-                if waiter.key in found:
-                    self.counts.cached += 1
-                    self._tell(waiter, found[waiter.key], cached=True)
-                elif flying is None:
-                    self._flying[waiter.key] = call = _Call(waiter.key, prompt, [waiter])
-                    calls.append(call)
-                elif flying.entry is not None and flying.entry.overdue is not None:
-                    self._tell(waiter, TimedOut(0.0))
-                else:
-                    self.counts.repeated += 1
-                    flying.waiters.append(waiter)
-        return waiters, calls
+        keys = [key_of(self.client.model, self.client.sampling, prompt) for prompt in prompts]
+        return self._flights.board(keys, prompts)
 
-    def _send(self, calls: list[_Call]) -> None:
+    def _send(self, calls: list[Call]) -> None:
         """Asks the client what the budget allows; on return every call has an outcome."""
         calls = [call for call in calls if self._may_go(call)]
         if not calls:
             return
+        mine = threading.get_ident()
 
         def arrived(index: int, outcome: Outcome) -> None:
             self._arrived(calls[index], outcome)
+            if threading.get_ident() == mine:
+                self._raise_errors()  # pay for no more answers that cannot be kept
 
         prompts = [call.prompt for call in calls]
         try:
@@ -240,93 +165,36 @@ class Asker:
                     self._arrived(call, TransportError("asking ended in an exception"))
         self._raise_errors()
 
-    def _may_go(self, call: _Call) -> bool:
+    def _may_go(self, call: Call) -> bool:
         """Whether a call may be made; where not, it has its outcome."""
         if self.fatal is not None:
-            self._finish(call, self.fatal)
+            self._flights.land(call, self.fatal)
             return False
         if all(waiter.future.cancelled() for waiter in call.waiters):
-            self._finish(call, TimedOut(0.0), kind="queue")
+            self._drop(call)
             return False
         entry = self._books.reserve(call.prompt)
         if isinstance(entry, str):
             self.spent = self.spent or entry
-            self._finish(call, OverBudget(entry))
+            self._flights.land(call, OverBudget(entry))
             return False
         call.entry = entry
         return True
 
-    def _arrived(self, call: _Call, outcome: Outcome) -> None:
+    def _arrived(self, call: Call, outcome: Outcome) -> None:
         """Enters one outcome and tells who waits; called from any thread, maybe twice."""
         if isinstance(outcome, TransportError) and outcome.fatal:
             self.fatal = self.fatal or outcome
         assert call.entry is not None
         self._books.ended(call.entry, outcome)
-        self._finish(call, outcome)
+        self._flights.land(call, outcome)
 
-    def _finish(self, call: _Call, outcome: Outcome, *, kind: str | None = None) -> None:
-        """Tells all who wait. A call whose answer may still come goes on flying."""
-        with self._lock:
-            waiters, call.waiters = call.waiters, []
-            coming = call.entry is not None and not call.entry.settled
-            if self._flying.get(call.key) is call and not coming:
-                del self._flying[call.key]
-        for waiter in waiters:
-            self._tell(waiter, outcome, kind=kind)
-
-    def _tell(
-        self, waiter: _Waiter, outcome: Outcome, *, cached: bool = False, kind: str | None = None
-    ) -> None:
-        if not waiter.future.set_running_or_notify_cancel():
-            return
-        if not isinstance(outcome, Ok):
-            self._books.failed(kind or describe(outcome)[0])
-        seconds = time.monotonic() - waiter.began
-        waiter.future.set_result(Answer(outcome, waiter.key, cached, seconds))
-
-    def _wait(self, waiter: _Waiter, ends: float) -> Answer:
-        """The answer, or `TimedOut` where another's call has not brought it by then."""
-        try:
-            return waiter.future.result(max(0.0, ends - time.monotonic()))
-        except NotYet:
-            if not waiter.future.cancel():  # it came just now
-                return waiter.future.result()
-            self._books.failed("timeout")
-            return Answer(TimedOut(self.timeout), waiter.key, False, self.timeout)
-
-    def _pump(self) -> None:
-        """Asks what was submitted until nothing waits; on the asker's own thread."""
-        while True:
-            with self._lock:
-                calls = [
-                    self._waiting.popleft() for _ in range(min(self.batch, len(self._waiting)))
-                ]
-                if not calls:
-                    self._pumping = False
-                    return
-            self._send(calls)
-
-    def _pumped(self, pump: Future[None]) -> None:
-        """After an exception on the asker's thread, whoever asks next hears of it."""
-        if (error := pump.exception()) is None:
-            return
-        with self._lock:
-            self._error, self._pumping = error, False
-            waiting = list(self._waiting)
-            self._waiting.clear()
-        for call in waiting:
-            self._finish(call, TransportError("asking ended in an exception"), kind="queue")
-
-    def _forget_overdue(self) -> None:
-        """Lets prompts be asked again whose answers have not come for long."""
-        before = time.monotonic() - self.timeout
-        for key, call in list(self._flying.items()):
-            overdue = call.entry.overdue if call.entry is not None else None
-            if overdue is not None and overdue < before:
-                del self._flying[key]
+    def _drop(self, call: Call) -> None:
+        """A call that never has its turn."""
+        self._flights.land(call, TimedOut(0.0, sent=False))
 
     def _raise_errors(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self._pump.error is not None:
+            raise self._pump.error
         if self._books.broken is not None:
             raise self._books.broken

@@ -13,6 +13,7 @@ from jaxrl.vlm.client import Sampling
 from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TimedOut, TransportError
 from jaxrl.vlm.prices import Price, worst_case
 from jaxrl.vlm.store import Store
+from jaxrl.vlm.tables import describe
 
 
 @dataclasses.dataclass
@@ -25,7 +26,7 @@ class Counts:
         cached: those that the store answered.
         repeated: those that were the same as another in flight or in their batch.
         failed: those that ended in anything but `Ok`.
-        failed_by: the same by kind: "refused", "transport", "timeout", "budget", or "queue" for
+        failed_by: the same by kind: "refused", "transport", "timeout", "budget", or "unsent" for
             those that never had their turn.
         input_tokens, output_tokens: as providers counted them.
         dollars: money spent, or None where nobody knows the model's prices.
@@ -121,7 +122,7 @@ class Books:
         may be billed all the same.
         """
         with self._lock:
-            late = isinstance(outcome, TimedOut)
+            late = isinstance(outcome, TimedOut) and outcome.sent
             if self._closed or entry.settled or (late and entry.overdue is not None):
                 return
             cost = self._cost(entry.worst, outcome)
@@ -139,11 +140,25 @@ class Books:
                 except sqlite3.Error as error:
                     self.broken = error  # in a client's thread: whoever asks next hears of it
 
-    def failed(self, kind: str) -> None:
+    def failed(self, outcome: Outcome) -> None:
         """Counts a prompt that ended without an answer."""
+        kind, _ = describe(outcome)
         with self._lock:
             self.counts.failed += 1
             self.counts.failed_by[kind] = self.counts.failed_by.get(kind, 0) + 1
+
+    def status(self) -> str:
+        """One line: "412 asked, 96 calls, 316 cached, $0.12 of $2.00"."""
+        counts = self.counts
+        parts = [f"{counts.asked} asked", f"{counts.calls} calls", f"{counts.cached} cached"]
+        if counts.failed:
+            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.failed_by.items()))
+            parts.append(f"{counts.failed} failed ({kinds})")
+        if self.budget.limit:
+            parts.append(str(self.budget))
+        elif counts.dollars:
+            parts.append(f"${counts.dollars:.4f}")
+        return ", ".join(parts)
 
     def close(self) -> None:
         """Closes the store. What comes later is not written down."""
@@ -167,4 +182,6 @@ class Books:
             return Amount(1, used.input_tokens + used.output_tokens, dollars)
         if isinstance(outcome, TransportError) and (outcome.status or 0) >= 400:
             return Amount(1, 0, 0.0)  # the server turned it down, and bills nothing
+        if isinstance(outcome, TimedOut) and not outcome.sent:
+            return Amount(0, 0, 0.0)
         return worst

@@ -28,17 +28,7 @@ from jaxrl.errors import ConfigError
 from jaxrl.vlm import tables
 from jaxrl.vlm.budget import Amount
 from jaxrl.vlm.client import Sampling
-from jaxrl.vlm.messages import (
-    Image,
-    Ok,
-    Outcome,
-    Prompt,
-    Refused,
-    TimedOut,
-    TransportError,
-    Turn,
-    Usage,
-)
+from jaxrl.vlm.messages import Image, Ok, Outcome, Prompt, Refused, Turn
 
 
 def key_of(model: str, sampling: Sampling, prompt: Prompt) -> str:
@@ -70,8 +60,7 @@ class Record:
         outcome: `Ok` or `Refused`.
         seconds: from sending to arriving.
         at: when it arrived, in seconds since 1970.
-        complete: False where the answer is as long as it was allowed to be, and so was
-            probably cut off.
+        dollars: what it cost, or None where nobody knows the price.
     """
 
     key: str
@@ -80,7 +69,7 @@ class Record:
     outcome: Ok | Refused
     seconds: float
     at: float
-    complete: bool
+    dollars: float | None
 
 
 class Store:
@@ -112,11 +101,13 @@ class Store:
 
     def find(self, keys: Iterable[str]) -> dict[str, Ok | Refused]:
         """The answers that are there, by key."""
+        query = (
+            "SELECT kind, text, input_tokens, output_tokens, complete FROM answers WHERE key = ?"
+        )
         found = {}
         for key in keys:
-            query = "SELECT kind, text, input_tokens, output_tokens FROM answers WHERE key = ?"
             for kind, *rest in self._read(query, (key,)):
-                found[key] = _answer(kind, *rest)
+                found[key] = tables.answer(kind, *rest)
         return found
 
     def sent(
@@ -149,17 +140,17 @@ class Store:
 
         An answer that is already there stays: whoever read it should read it again.
         """
-        kind, detail = describe(outcome)
+        kind, detail = tables.describe(outcome)
+        text = outcome.text if isinstance(outcome, Ok) else detail
         with self._write() as db:
             db.execute(
                 "UPDATE ledger SET outcome = ?, detail = ?, seconds = ?, tokens = ?, dollars = ? "
                 "WHERE call = ?",
-                (kind, detail, seconds, cost.tokens, cost.dollars, call),
+                (kind, tables.clean(detail), seconds, cost.tokens, cost.dollars, call),
             )
             if not isinstance(outcome, (Ok, Refused)):
                 return
             used = outcome.usage
-            complete = used.output_tokens < sampling.max_tokens
             # Only the names of extra parameters: nobody knows what their values give away.
             shown = dataclasses.asdict(sampling) | {"extra": [name for name, _ in sampling.extra]}
             db.execute(
@@ -168,42 +159,51 @@ class Store:
                 (
                     json.dumps(shown, sort_keys=True),
                     kind,
-                    outcome.text if isinstance(outcome, Ok) else outcome.reason,
+                    tables.clean(text),
                     used.input_tokens,
                     used.output_tokens,
                     seconds,
                     time.time(),
-                    complete,
+                    not isinstance(outcome, Ok) or outcome.complete,
                     call,
                 ),
             )
 
     def spent(self) -> Amount:
         """What all calls in the ledger cost, those of earlier runs included."""
-        query = "SELECT COUNT(*), SUM(tokens), SUM(dollars) FROM ledger"
+        query = "SELECT SUM(outcome != 'unsent'), SUM(tokens), SUM(dollars) FROM ledger"
         calls, tokens, dollars = self._read(query)[0]
-        return Amount(calls, tokens or 0, dollars or 0.0)
+        return Amount(calls or 0, tokens or 0, dollars or 0.0)
 
     def outcomes(self) -> dict[str, int]:
         """How many calls ended in what; "sent" are those that nobody heard of again."""
         query = "SELECT outcome, COUNT(*) FROM ledger GROUP BY outcome ORDER BY 2 DESC"
         return dict(self._read(query))
 
+    def failures(self, last: int = 10) -> list[tuple[str, str, int]]:
+        """What went wrong most often: `(outcome, detail, how often)`."""
+        query = (
+            "SELECT outcome, detail, COUNT(*) FROM ledger WHERE outcome != 'ok' "
+            "GROUP BY outcome, detail ORDER BY 3 DESC LIMIT ?"
+        )
+        return self._read(query, (last,))  # type: ignore[return-value]
+
     def answers(self, *, prompt: str | None = None, last: int | None = None) -> list[Record]:
         """Answers from oldest to newest: all, those to one prompt (by digest), or the last few."""
         query = (
-            "SELECT key, model, prompt, seconds, at, complete, kind, text, input_tokens, "
-            "output_tokens FROM answers WHERE ? IS NULL OR prompt = ? "
+            "SELECT key, model, prompt, seconds, at, (SELECT dollars FROM ledger "
+            "WHERE ledger.key = answers.key AND outcome = kind ORDER BY call LIMIT 1), kind, text, "
+            "input_tokens, output_tokens, complete FROM answers WHERE ? IS NULL OR prompt = ? "
             "ORDER BY at DESC, rowid DESC LIMIT ?"
         )
         rows = self._read(query, (prompt, prompt, -1 if last is None else last))
         return [
-            Record(key, model, digest, _answer(*rest), seconds, at, bool(complete))
-            for key, model, digest, seconds, at, complete, *rest in reversed(rows)
+            Record(key, model, digest, tables.answer(*rest), seconds, at, dollars)
+            for key, model, digest, seconds, at, dollars, *rest in reversed(rows)
         ]
 
-    def prompt(self, digest: str) -> Prompt:
-        """What was asked, images included.
+    def prompt(self, digest: str, *, images: bool = True) -> Prompt:
+        """What was asked, with its images or without them.
 
         Raises:
             KeyError: no such prompt.
@@ -215,13 +215,19 @@ class Store:
         system, turns, schema, sample = rows[0]
         return Prompt(
             tuple(
-                Turn(role, text, tuple(self.image(image) for image in images))
-                for role, text, images in json.loads(turns)
+                Turn(role, text, tuple(self.image(name) for name in names if images))
+                for role, text, names in json.loads(turns)
             ),
             system,
             None if schema is None else json.loads(schema),
             sample,
         )
+
+    def pictures(self, prompt: str) -> tuple[str, ...]:
+        """Hashes of the pictures that go with a prompt, by the prompt's digest."""
+        rows = self._read("SELECT turns FROM prompts WHERE digest = ?", (prompt,))
+        turns = json.loads(rows[0][0]) if rows else []
+        return tuple(name for _, _, names in turns for name in names)
 
     def image(self, digest: str) -> Image:
         """A picture by its hash.
@@ -238,25 +244,6 @@ class Store:
         """Closes the file; safe to call twice."""
         with self._lock:
             self._db.close()
-
-
-def describe(outcome: Outcome) -> tuple[str, str]:
-    """An outcome as a kind ("ok", "refused", "transport", "timeout", "budget") and a detail."""
-    if isinstance(outcome, Ok):
-        return "ok", ""
-    if isinstance(outcome, Refused):
-        return "refused", outcome.reason
-    if isinstance(outcome, TimedOut):
-        return "timeout", f"after {outcome.seconds:.1f} s"
-    if isinstance(outcome, TransportError):
-        status = "" if outcome.status is None else f"{outcome.status}: "
-        return "transport", status + outcome.reason
-    return "budget", outcome.reason
-
-
-def _answer(kind: str, text: str, input_tokens: int, output_tokens: int) -> Ok | Refused:
-    usage = Usage(input_tokens, output_tokens)
-    return Ok(text, usage) if kind == "ok" else Refused(text, usage)
 
 
 def _inserted(cursor: sqlite3.Cursor) -> int:

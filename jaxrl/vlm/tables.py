@@ -1,4 +1,4 @@
-"""The tables of a store, and how its file is opened."""
+"""The tables of a store, how its file is opened, and its rows as outcomes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxrl.errors import ConfigError
-from jaxrl.vlm.messages import Prompt
+from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TimedOut, TransportError, Usage
 
 FORMAT = "1"
 """Version of the tables. Another one is refused: its rows might mean something else."""
@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS ledger (
     call INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, model TEXT NOT NULL,
     prompt TEXT NOT NULL, at REAL NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL,
     seconds REAL, tokens INTEGER NOT NULL, dollars REAL);
+CREATE INDEX IF NOT EXISTS calls_of_key ON ledger (key);
 """
 
 
@@ -73,8 +74,39 @@ def keep_prompt(db: sqlite3.Connection, prompt: Prompt) -> None:
     schema = None if prompt.schema is None else json.dumps(prompt.schema)
     db.execute(
         "INSERT OR IGNORE INTO prompts VALUES (?, ?, ?, ?, ?)",
-        (prompt.digest, prompt.system, json.dumps(turns), schema, prompt.sample),
+        (prompt.digest, clean(prompt.system), json.dumps(turns), schema, prompt.sample),
     )
+
+
+def describe(outcome: Outcome) -> tuple[str, str]:
+    """An outcome as a kind and a detail.
+
+    Kinds are "ok", "refused", "transport", "timeout", "unsent" (it timed out before it was sent)
+    and "budget".
+    """
+    if isinstance(outcome, Ok):
+        return "ok", ""
+    if isinstance(outcome, Refused):
+        return "refused", outcome.reason
+    if isinstance(outcome, TimedOut):
+        return "timeout" if outcome.sent else "unsent", f"after {outcome.seconds:.1f} s"
+    if isinstance(outcome, TransportError):
+        status = "" if outcome.status is None else f"{outcome.status}: "
+        return "transport", status + outcome.reason
+    return "budget", outcome.reason
+
+
+def answer(
+    kind: str, text: str, input_tokens: int, output_tokens: int, complete: int
+) -> Ok | Refused:
+    """A row of `answers` as what it was."""
+    usage = Usage(input_tokens, output_tokens)
+    return Ok(text, usage, bool(complete)) if kind == "ok" else Refused(text, usage)
+
+
+def clean(text: str) -> str:
+    """The text as SQLite can hold it: half a surrogate pair, which JSON may bring, becomes "?"."""
+    return text.encode(errors="replace").decode()
 
 
 def _prepare(path: Path, db: sqlite3.Connection) -> None:

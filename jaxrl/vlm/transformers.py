@@ -7,6 +7,7 @@ are transformers' own, and so is what a conversation looks like to each of them.
 from __future__ import annotations
 
 import hashlib
+import io
 import secrets
 import threading
 import time
@@ -17,8 +18,8 @@ from typing import Any, ClassVar
 from jaxrl.errors import ConfigError, missing_extra
 from jaxrl.vlm.client import OnOutcome, Sampling
 from jaxrl.vlm.conversations import pictures, writer
+from jaxrl.vlm.keys import Redact
 from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TimedOut, TransportError, Usage
-from jaxrl.vlm.sdk import Redact
 
 CLASSES = {
     "blip-2": "Blip2ForConditionalGeneration",
@@ -43,8 +44,10 @@ class Local:
         self.torch = torch
         self.model, self.processor = model.eval().requires_grad_(False), processor
         self.lock = threading.Lock()
-        # Answers are appended on the right: what fills up shorter prompts goes to the left.
-        processor.tokenizer.padding_side = "left"
+        # Answers are appended on the right, so that what fills up shorter prompts goes to the left;
+        # but an encoder's picture and text stay together.
+        apart = _inner(self).config.is_encoder_decoder
+        processor.tokenizer.padding_side = "right" if apart else "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         if getattr(processor, "num_query_tokens", 0) is None:  # BLIP-2's early checkpoints
@@ -73,6 +76,10 @@ class Local:
             loader = getattr(transformers, CLASSES.get(kind, "AutoModelForImageTextToText"))
             model = loader.from_pretrained(name, **{precision: "auto"})
             processor = transformers.AutoProcessor.from_pretrained(name)
+        except ImportError as error:
+            raise missing_extra(
+                "transformers", "hf", f"transformers:{name} ({Redact(None)(str(error))})"
+            ) from error
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"transformers:{name} cannot be loaded: needed is the name or folder of an "
@@ -177,7 +184,7 @@ class TransformersClient:
                 **chance | dict(sampling.extra),
             )
         asked = inputs["attention_mask"].sum(1).tolist()
-        new = _without_echo(tokens, inputs["input_ids"]).tolist()
+        new = _without_echo(self._local, tokens, inputs["input_ids"]).tolist()
         return [self._outcome(*row, cut) for row in zip(new, asked, strict=True)]
 
     def _outcome(self, tokens: list[int], asked: int, cut: TimedOut) -> Outcome:
@@ -202,8 +209,13 @@ class TransformersClient:
 
 
 def _encode(processor: Any, texts: list[str], prompts: list[Prompt]) -> Any:
+    from PIL import Image as pillow
+
     images = [[i for turn in p.turns for i in turn.images] for p in prompts]
-    pixels = [[image.to_array() for image in row] for row in images]
+    # As Pillow's: of an array, processors would have to guess which axis is the colour.
+    pixels = [
+        [pillow.open(io.BytesIO(image.png)).convert("RGB") for image in row] for row in images
+    ]
     bos = processor.tokenizer.bos_token
     settings: dict[str, Any] = {"text": texts, "return_tensors": "pt", "padding": True}
     if bos and texts[0].startswith(bos):
@@ -213,8 +225,15 @@ def _encode(processor: Any, texts: list[str], prompts: list[Prompt]) -> Any:
     return processor(**settings)
 
 
-def _without_echo(tokens: Any, asked: Any) -> Any:
+def _inner(local: Local) -> Any:
+    """The language model in a model that has one apart, as BLIP-2 does."""
+    return getattr(local.model, "language_model", local.model)
+
+
+def _without_echo(local: Local, tokens: Any, asked: Any) -> Any:
     """New tokens only: some models repeat the prompt before them, some do not."""
+    if _inner(local).config.is_encoder_decoder:
+        return tokens[:, 1:]  # the first one only sets the decoder going
     length = asked.shape[1]
     echoed = tokens.shape[1] >= length and bool((tokens[:, :length] == asked).all())
     return tokens[:, length:] if echoed else tokens
@@ -222,8 +241,8 @@ def _without_echo(tokens: Any, asked: Any) -> Any:
 
 def _ends(local: Local) -> set[int]:
     """Tokens that end an answer."""
-    inner = getattr(local.model, "language_model", None)
-    configs = [local.model.generation_config, getattr(inner, "generation_config", None)]
+    parts = (local.model, _inner(local))
+    configs = [getattr(part, "generation_config", None) for part in parts]
     found = [getattr(config, "eos_token_id", None) for config in configs]
     return {
         end

@@ -1,5 +1,6 @@
 """Asking: each prompt once, nothing lost, nothing paid twice, no budget passed."""
 
+import sqlite3
 import threading
 import time
 
@@ -172,6 +173,7 @@ def test_money_without_a_price_is_refused_before_anything_is_asked(made):
         (Refused("no", Usage(10, 1)), 11),
         (TransportError("bad request", 400), 0),
         (TransportError("reset while answering"), 33 + 256),
+        (TimedOut(1.0, sent=False), 0),
     ],
 )
 def test_what_nobody_counted_costs_the_worst(made, outcome, tokens):
@@ -179,6 +181,7 @@ def test_what_nobody_counted_costs_the_worst(made, outcome, tokens):
     asker.ask(prompts("a"))
     assert asker.budget.spent.tokens == tokens
     assert asker.budget.held.tokens == 0
+    assert asker.budget.spent.calls == (0 if isinstance(outcome, TimedOut) else 1)
 
 
 def test_a_model_that_counts_more_than_expected_is_expected_to_go_on_so(made):
@@ -273,11 +276,11 @@ def test_cancelled_and_surplus_prompts_are_not_asked(made):
         time.sleep(0.001)
     waiting = asker.submit(prompts(*(str(i) for i in range(WAITING + 3))))
     surplus = [future for future in waiting if future.done()]
-    assert [future.result().outcome for future in surplus] == [TimedOut(0.0)] * 3
+    assert [future.result().outcome for future in surplus] == [TimedOut(0.0, sent=False)] * 3
     assert all(future.cancel() for future in waiting[1:WAITING])
     go.set()
     assert texts([future.result(10) for future in [*first, waiting[0]]]) == ["to first", "to 0"]
-    assert asker.counts.failed_by == {"queue": 3}
+    assert asker.counts.failed_by == {"unsent": 3}
     asker.close()
     assert len(asker.client.asked) == 2
 
@@ -315,7 +318,7 @@ def test_an_exception_reaches_the_caller_and_leaves_nobody_waiting(made):
         asker.ask(prompts("a"))
     (future,) = asker.submit(prompts("a"))
     assert isinstance(future.result(10).outcome, TransportError)
-    asker._thread.shutdown()
+    asker._pump.join()
     with pytest.raises(ZeroDivisionError):
         asker.ask(prompts("b"))
 
@@ -324,13 +327,13 @@ def test_a_store_that_cannot_be_written_stops_asking(made, tmp_path):
     store = Store(tmp_path / "s.sqlite")
     asker = made(store=store)
     asker.ask(prompts("a"))
-    store._db.execute("DROP TABLE answers")
-    store._db.execute("CREATE TABLE answers (key TEXT, kind, text, input_tokens, output_tokens)")
-    with pytest.raises(Exception, match="answers"):
-        asker.ask(prompts("b"))
-    with pytest.raises(Exception, match="answers"):
-        asker.ask(prompts("c"))
-    assert len(asker.client.asked) == 2
+    full = "BEFORE INSERT ON answers BEGIN SELECT RAISE(FAIL, 'no room'); END"
+    store._db.execute(f"CREATE TRIGGER full {full}")
+    with pytest.raises(sqlite3.Error, match="no room"):
+        asker.ask(prompts("b", "c", "d"))
+    with pytest.raises(sqlite3.Error, match="no room"):
+        asker.submit(prompts("e"))
+    assert [prompt.turns[0].text for prompt in asker.client.asked] == ["a", "b"]
 
 
 def test_closing_lets_go_of_everything_and_may_be_done_twice(tmp_path):
@@ -344,7 +347,7 @@ def test_closing_lets_go_of_everything_and_may_be_done_twice(tmp_path):
     asker.close()
     asker.close()
     assert first[0].result(0).outcome.text == "to a"
-    assert isinstance(rest[0].result(0).outcome, TransportError)
+    assert rest[0].result(0).outcome == TimedOut(0.0, sent=False)
     with pytest.raises(ValueError, match="closed"):
         asker.ask(prompts("c"))
     again = Store(tmp_path / "s.sqlite")

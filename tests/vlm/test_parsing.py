@@ -73,6 +73,10 @@ def test_what_was_negated_is_said():
     assert WORDS("not inside, but stable").note == "negated: inside"
 
 
+CAPTION = """The lander is inside the flags, in the center. It is low above the ground.
+It is upright. It leans 2.0 degrees to the left. No leg touches the ground."""
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -80,6 +84,8 @@ def test_what_was_negated_is_said():
         ("It is to the right of the two flags and high above the ground, tilting left.", -1.75),
         ("Standing on the ground between the two flags, upright.", 2.25),
         ("The lander has crashed outside the flags.", -1.5),
+        (CAPTION, 1.75),
+        ("It is outside the flags, to the left. It is high above the ground. It is tilted.", -1.75),
         ("It is not tilted.", None),
     ],
 )
@@ -267,11 +273,11 @@ def test_a_text_without_any_of_the_words_is_unparsed(text):
 
 
 def test_long_texts_take_no_time():
-    began = time.perf_counter()
+    began = time.process_time()
     for text in ("not stable " * 1800, '{"a":[' * 3300, "7 degrees left " * 1300, "1-" * 9999):
         for name in names():
             parser(name)(text, text[:4000])
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.fixture
@@ -338,6 +344,7 @@ def toml(value):
         ("kind = ", "parser"),
         (RULES.replace("-1", '"much"'), "no finite number"),
         (RULES.replace("-1", "nan"), "no finite number"),
+        (RULES.replace("tilt*", "!"), "without a word in it"),
         (RULES.replace("any", "all"), "'any' is missing"),
         ('match = "fuzzy"\n' + RULES, "'word' or 'substring'"),
         ('weigth = "x"\n' + RULES, "nothing is known of weigth"),

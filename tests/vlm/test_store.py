@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -42,7 +41,12 @@ def store(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "outcome", [Ok("left, 3 degrees", Usage(7, 3)), Refused("no pictures", Usage(7, 0))]
+    "outcome",
+    [
+        Ok("left, 3 degrees", Usage(7, 3)),
+        Ok("it is a", Usage(7, 3), complete=False),
+        Refused("no pictures", Usage(7, 0)),
+    ],
 )
 def test_an_answer_comes_back_as_it_was_also_from_a_store_opened_anew(store, outcome):
     key = enter(store, PROMPT, outcome)
@@ -121,14 +125,13 @@ def test_the_ledger_counts_the_worst_until_it_knows(store):
     store.ended(call, Ok("x"), 0.1, Amount(1, 10, 0.5), Sampling())
     assert store.spent() == Amount(1, 10, 0.5)
     enter(store, PROMPT, Ok("x"), cost=Amount(1, 1, None))
+    enter(store, PROMPT, TimedOut(1.0, sent=False), cost=Amount(0, 0, 0.0))
     assert store.spent() == Amount(2, 11, 0.5)
 
 
-def test_an_answer_as_long_as_allowed_is_marked_as_cut_off(store):
-    sampling = Sampling(max_tokens=5)
-    enter(store, PROMPT, Ok("it is a", Usage(9, 5)), sampling=sampling)
-    enter(store, Prompt.of("b"), Ok("done", Usage(9, 4)), sampling=sampling)
-    assert [record.complete for record in store.answers()] == [False, True]
+def test_half_a_surrogate_pair_does_not_lose_an_answer(store):
+    key = enter(store, Prompt.of("a \ud800", system="\ud800"), Ok("left \ud83d 7"))
+    assert store.find([key]) == {key: Ok("left ? 7")}
 
 
 def test_the_last_answers_and_those_to_one_prompt(store):
@@ -216,9 +219,7 @@ def test_a_killed_run_never_pays_twice_for_an_answer_it_had(tmp_path):
     # And once more: everything is there, nothing is called, the numbers are the same.
     client = ScriptedClient(lambda prompt: pytest.fail("was called"))
     asker = Asker(client, store=path, budget="0calls")
-    began = time.monotonic()
     again = asker.ask([Prompt.of(str(i)) for i in range(5)])
-    assert time.monotonic() - began < 5
     assert [answer.outcome for answer in again] == [answer.outcome for answer in answers]
     assert (asker.counts.cached, asker.counts.calls, client.asked) == (5, 0, [])
     asker.close()

@@ -16,6 +16,7 @@ from jaxrl.vlm.parsing.keywords import Keywords, Rule
 from jaxrl.vlm.parsing.numbers import Number
 from jaxrl.vlm.parsing.objects import Objects, unchecked
 from jaxrl.vlm.parsing.parsed import Parser
+from jaxrl.vlm.parsing.words import phrase
 
 FOLDER = Path(__file__).parent / "rules"
 
@@ -58,7 +59,7 @@ def parser(name_or_path: str | Path) -> Parser:
 
 def _keywords(name: str, digest: str, table: dict[str, Any]) -> Parser:
     rules = tuple(
-        Rule(rule.get("name", rule["any"][0]), _texts(rule["any"]), _number(rule["weight"]))
+        Rule(rule.get("name", rule["any"][0]), _keyword_texts(rule["any"]), _number(rule["weight"]))
         for rule in table.pop("rules")
     )
     match, unmatched = table.pop("match", "word"), table.pop("unmatched", None)
@@ -72,6 +73,7 @@ def _keywords(name: str, digest: str, table: dict[str, Any]) -> Parser:
 def _numbers(name: str, digest: str, table: dict[str, Any]) -> Parser:
     low, high = (_number(value) for value in table.pop("range"))
     sides = {word: _number(sign) for word, sign in table.pop("sides", {}).items()}
+    _keyword_texts([*sides] or ["none"])
     reward = tuple((_number(x), _number(y)) for x, y in table.pop("reward", ()))
     if not low < high:
         raise ValueError(f"range=[{low:g}, {high:g}]: the second must be the larger")
@@ -84,7 +86,7 @@ def _numbers(name: str, digest: str, table: dict[str, Any]) -> Parser:
 
 def _choice(name: str, digest: str, table: dict[str, Any]) -> Parser:
     options = tuple(
-        Option(option, _texts(entry.get("any", [option])), _number(entry["value"]))
+        Option(option, _keyword_texts(entry.get("any", [option])), _number(entry["value"]))
         for option, entry in table.pop("options").items()
     )
     if len(options) < 2:
@@ -112,6 +114,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and v for v in value):
         raise ValueError(f"{value!r} is no list of texts")
     return tuple(value)
+
+
+def _keyword_texts(value: Any) -> tuple[str, ...]:
+    texts = _texts(value)
+    if not texts or not all(phrase(text) for text in texts):
+        raise ValueError(f"{value!r} holds something without a word in it")
+    return texts
 
 
 KINDS: dict[str, Callable[[str, str, dict[str, Any]], Parser]] = {

@@ -68,8 +68,11 @@ class Keywords:
     def _by_words(self, text: list[Word]) -> tuple[list[Rule], list[str]]:
         """The rules that fire, and the words that would have but for a negation."""
         fired, denied = [], []
+        there = {word.text for word in text}
         for rule in self.rules:
-            places = [(w, at) for w in rule.any for at in occurrences(phrase(w), text)]
+            # Most keywords fail at their first word: an answer is read for every frame of a run.
+            maybe = [w for w in rule.any if phrase(w)[0] in there or phrase(w)[0].endswith("*")]
+            places = [(w, at) for w in maybe for at in occurrences(phrase(w), text)]
             said = [word for word, at in places if not negated(text, at)]
             if said:
                 fired.append(rule)

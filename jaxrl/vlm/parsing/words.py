@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ def words(text: str) -> list[Word]:
     return result
 
 
+@lru_cache(4096)
 def phrase(text: str) -> tuple[str, ...]:
     """A keyword as words; "tilt*" stands for every word that begins so."""
     pieces = re.findall(r"[^\W_]+(?:['’][^\W_]+)*\*?", text.casefold())
@@ -56,14 +58,16 @@ def phrase(text: str) -> tuple[str, ...]:
 
 def occurrences(keyword: Sequence[str], text: Sequence[Word]) -> list[int]:
     """Where a keyword of one or more words begins."""
-    return [
-        start
-        for start in range(len(text) - len(keyword) + 1)
-        if all(
-            word.text.startswith(wanted[:-1]) if wanted.endswith("*") else word.text == wanted
-            for wanted, word in zip(keyword, text[start:], strict=False)
-        )
-    ]
+    first, last = keyword[0], len(text) - len(keyword)
+    if first.endswith("*"):
+        begins = [i for i, word in enumerate(text) if word.text.startswith(first[:-1])]
+    else:
+        begins = [i for i, word in enumerate(text) if word.text == first]
+    return [i for i in begins if i <= last and all(map(_is, keyword, text[i : i + len(keyword)]))]
+
+
+def _is(wanted: str, word: Word) -> bool:
+    return word.text.startswith(wanted[:-1]) if wanted.endswith("*") else word.text == wanted
 
 
 def negated(text: Sequence[Word], index: int) -> bool:
@@ -87,12 +91,10 @@ def negated(text: Sequence[Word], index: int) -> bool:
 
 def without_echo(text: str, prompt_text: str) -> str:
     """The text without what it repeats of the prompt: whole sentences, and runs of eight words."""
-    prompt, answer = words(prompt_text), words(text)
-    if not prompt or not answer:
-        return text
+    echoes, answer = _echoes(prompt_text), words(text)
     repeated = [False] * len(answer)
     plain = [word.text for word in answer]
-    for size, runs in _echoes(prompt).items():
+    for size, runs in echoes.items():
         for start in range(len(plain) - size + 1):
             if tuple(plain[start : start + size]) in runs:
                 repeated[start : start + size] = [True] * size
@@ -104,8 +106,10 @@ def without_echo(text: str, prompt_text: str) -> str:
     return " ".join([*pieces, text[end:]])
 
 
-def _echoes(prompt: Sequence[Word]) -> dict[int, set[tuple[str, ...]]]:
+@lru_cache(64)
+def _echoes(prompt_text: str) -> dict[int, set[tuple[str, ...]]]:
     """What of a prompt would be an echo: runs of words by their length."""
+    prompt = words(prompt_text)
     plain = [word.text for word in prompt]
     runs = {ECHO_RUN: {tuple(plain[i : i + ECHO_RUN]) for i in range(len(plain) - ECHO_RUN + 1)}}
     for _, group in groupby(prompt, key=lambda word: word.sentence):
