@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 from jaxrl.errors import ConfigError, missing_extra
 from jaxrl.vlm.client import OnOutcome, Sampling
 from jaxrl.vlm.conversations import pictures, writer
+from jaxrl.vlm.keys import Redact
 from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TimedOut, TransportError, Usage
-from jaxrl.vlm.sdk import Redact
 
 CLASSES = {
     "blip-2": "Blip2ForConditionalGeneration",

@@ -40,6 +40,11 @@ def test_models_may_have_an_at_in_their_names(monkeypatch):
     asked.close()
 
 
+def test_a_server_without_its_scheme():
+    with pytest.raises(ConfigError, match="type @http://gpu-box:8000/v1"):
+        client("openai:llava@gpu-box:8000/v1")
+
+
 @pytest.mark.parametrize(
     ("spec", "variable"),
     [("openai:gpt-4o", "OPENAI_API_KEY"), ("anthropic:claude-haiku-4-5", "ANTHROPIC_API_KEY")],
