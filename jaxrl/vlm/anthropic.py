@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from jaxrl.errors import missing_extra
 from jaxrl.vlm.client import Sampling
+from jaxrl.vlm.keys import key_of_environment, server
 from jaxrl.vlm.messages import Ok, Prompt, Refused, Turn, Usage
-from jaxrl.vlm.sdk import SDKClient, at, key_of_environment, number, server
+from jaxrl.vlm.sdk import SDKClient, at, number
 
 HOME = "https://api.anthropic.com"
 

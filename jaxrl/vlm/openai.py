@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from jaxrl.errors import missing_extra
 from jaxrl.vlm.client import Sampling
+from jaxrl.vlm.keys import key_of_environment, server
 from jaxrl.vlm.messages import Ok, Prompt, Refused, Turn, Usage
-from jaxrl.vlm.sdk import SDKClient, at, key_of_environment, number, server
+from jaxrl.vlm.sdk import SDKClient, at, number
 
 HOME = "https://api.openai.com/v1"
 
@@ -55,6 +56,8 @@ class OpenAIClient(SDKClient):
         except ImportError as error:
             raise missing_extra("openai", "vlm", f"the client {model!r}") from error
         self._name, self._sdk = name, openai
+        if not urlsplit(url).path:
+            self._hint = "; with most servers the URL ends in /v1"
         # The SDK wants a key even for servers that want none.
         self._client = openai.OpenAI(api_key=key or "none", base_url=url, max_retries=0)
 

@@ -1,4 +1,4 @@
-"""What the clients of providers' SDKs have in common: keys, one call, and its errors sorted.
+"""What the clients of providers' SDKs have in common: one call, and its errors sorted.
 
 OpenAI's and Anthropic's SDKs are made by the same generator and raise errors of the same names.
 Replies are read as plain JSON, not as the SDK's types: those are built without being checked, so
@@ -10,14 +10,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from jaxrl.errors import ConfigError
 from jaxrl.vlm.client import OnOutcome, Sampling
+from jaxrl.vlm.keys import Redact
 from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TransportError, Usage
 from jaxrl.vlm.transport import Failure, Transport, retry_after
 
@@ -37,67 +35,6 @@ DISPENSABLE = ("temperature", "seed")
 CONNECT = 10.0
 """Seconds that a connection may take to open."""
 
-LONGEST = 300
-"""Characters of a server's words that are kept."""
-
-_KEYS = re.compile(r"(?<!\w)(sk-|AIza|xai-|nvapi-|gsk_|hf_|[Bb]earer\s+)[\w*.\-…]{4,}")
-
-
-def server(url: str) -> str:
-    """A base URL as it is used.
-
-    Raises:
-        ConfigError: no http URL, or one with a key in it, which would end up in files.
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        parts, host = None, None
-    if parts is None or parts.scheme not in ("http", "https") or not host:
-        raise ConfigError("a base URL is http://HOST:PORT/v1 or https://…, given is something else")
-    if parts.username or parts.password or parts.query:
-        raise ConfigError(
-            f"the base URL on {host} holds a user, a password or a query: give it without, and the "
-            "key in the environment"
-        )
-    return url.rstrip("/")
-
-
-def key_of_environment(variable: str, spec: str, *, needed: bool) -> str | None:
-    """The key in an environment variable, or None where there is none and none is needed.
-
-    Raises:
-        ConfigError: it is not set but needed, or holds what cannot be sent.
-    """
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        if needed:
-            raise ConfigError(
-                f"{spec} needs a key, and the environment variable {variable} is not set: "
-                f"export {variable}=…, or name a server of your own, MODEL@http://HOST:PORT/v1"
-            )
-        return None
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise ConfigError(f"{variable} holds spaces or characters that no key has: set it again")
-    return key
-
-
-class Redact:
-    """Takes keys out of a server's words, and shortens them."""
-
-    def __init__(self, key: str | None) -> None:
-        # Short keys only as whole words: "k" is in many of them.
-        edges = ("", "") if key is None or len(key) >= 8 else (r"(?<!\w)", r"(?!\w)")
-        self._own = None if key is None else re.compile(re.escape(key).join(edges))
-
-    def __call__(self, text: str) -> str:
-        """The text without keys, on one line, at most `LONGEST` characters."""
-        if self._own is not None:
-            text = self._own.sub("[key]", text)
-        text = " ".join(_KEYS.sub("[key]", text).split())
-        return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
 
 class SDKClient:
     """A client that asks through an SDK; a provider says how to ask and how to read the reply.
@@ -110,7 +47,7 @@ class SDKClient:
 
     def __init__(self, model: str, sampling: Sampling, key: str | None, **transport: Any) -> None:
         self.model, self.sampling = model, sampling
-        self._has_key, self._redact = key is not None, Redact(key)
+        self._has_key, self._redact, self._hint = key is not None, Redact(key), ""
         self._without: set[str] = set()
         self._transport = Transport(self._send, **transport)
         self._sdk: Any
@@ -149,8 +86,9 @@ class SDKClient:
             try:
                 return self._read(self._call(sent, seconds))
             except _NotTaken as error:
+                if error.name not in self._without:
+                    LOG.warning("%s takes no %s and is asked without", self.model, error.name)
                 self._without.add(error.name)
-                LOG.warning("%s takes no %s and is asked without", self.model, error.name)
 
     def _call(self, body: dict[str, Any], seconds: float) -> dict[str, Any]:
         """One call; `from None` everywhere, since the SDK's errors carry the request's headers."""
@@ -164,8 +102,10 @@ class SDKClient:
             response = self._create()(**named, extra_body=extra, timeout=limit)
         except sdk.APIStatusError as error:
             raise self._rejected(error, body) from None
-        except sdk.APITimeoutError:
-            raise self.broken(f"no answer within {seconds:.1f} s") from None
+        except sdk.APITimeoutError as error:
+            connecting = type(error.__cause__).__name__ == "ConnectTimeout"
+            why = "the connection did not open" if connecting else f"no answer in {seconds:.1f} s"
+            raise self.broken(why) from None
         except sdk.APIConnectionError as error:
             cause = error.__cause__
             why = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
@@ -202,11 +142,13 @@ class SDKClient:
             return Failure(Refused(reason))
         if status in (400, 422):
             for name in DISPENSABLE:
-                if name in body and name not in self._without and said.takes_no(name):
+                if name in body and said.takes_no(name):
                     return _NotTaken(name)
         if status in (401, 403):
             absent = "" if self._has_key else ", which is not set"
             reason += f" (the key comes from {self.variable}{absent})"
+        if status == 404:
+            reason += f" (asked was {self.model}{self._hint})"
         fatal = status in FATAL or said.code in FATAL_CODES
         again = not fatal and (status in AGAIN or status >= 500)
         after = retry_after(error.response.headers)

@@ -76,8 +76,11 @@ def _sampling(settings: dict[str, Any]) -> Sampling:
 
 def _at_url(name: str) -> tuple[str, str | None]:
     """The parts of "MODEL@URL"; models may have an "@" of their own."""
-    match = re.fullmatch(r"(.*?)@(\w+://.*)", name)
-    return (match[1], match[2]) if match else (name, None)
+    if match := re.fullmatch(r"(.*?)@(\w+://.*)", name):
+        return match[1], match[2]
+    if match := re.search(r"@([\w.-]+:\d+.*)", name):
+        raise ConfigError(f"{name!r} names a server without its scheme: type @http://{match[1]}")
+    return name, None
 
 
 def _openai(name: str, sampling: Sampling, concurrency: int) -> Client:

@@ -55,7 +55,8 @@ class Reply:
     text: str | None = ""
     status: int = 200
     delay: float = 0.0
-    headers: tuple[tuple[str, str], ...] = ()
+    retry_after: float | None = None
+    as_date: bool = False
     finish: str = "stop"
     refused: str | None = None
     choices: bool = True
@@ -78,10 +79,8 @@ def error(status: int, message: str = "it failed", code: str | None = None) -> R
 
 def busy(retry_after: float | None = None, *, date: bool = False) -> Reply:
     """429; `retry_after` in seconds, sent as a number or as an HTTP date (whole seconds)."""
-    if retry_after is None:
-        return error(429, "slow down", "rate_limit_exceeded")
-    value = email.utils.formatdate(time.time() + retry_after, usegmt=True) if date else retry_after
-    return Reply("slow down", 429, headers=(("Retry-After", str(value)),))
+    code = "rate_limit_exceeded"
+    return Reply("slow down", 429, code=code, retry_after=retry_after, as_date=date)
 
 
 def hang(seconds: float = 30.0) -> Reply:
@@ -262,8 +261,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
         self.send_header("x-request-id", f"req-{request.index}")
-        for name, value in reply.headers:
-            self.send_header(name, value)
+        if reply.retry_after is not None:
+            date = email.utils.formatdate(time.time() + reply.retry_after, usegmt=True)
+            self.send_header("Retry-After", date if reply.as_date else str(reply.retry_after))
         self.end_headers()
         if reply.fault == "torn":
             self.close_connection = True

@@ -1,7 +1,7 @@
 """What is OpenAI's own: names of parameters, schemas, details of images, replies of its kin."""
 
 import pytest
-from vlm.fake_server import FakeServer, garbage
+from vlm.fake_server import FakeServer, error, garbage
 
 from jaxrl.vlm.client import Sampling
 from jaxrl.vlm.messages import Image, Ok, Prompt, Refused, TransportError, Usage
@@ -55,6 +55,11 @@ def test_openai_itself_is_told_the_longest_answer_by_its_new_name(monkeypatch):
     assert body["max_completion_tokens"] == 5 and "max_tokens" not in body
     assert repr(client) == "OpenAIClient('openai:gpt-4o')"
     client.close()
+
+
+def test_a_path_that_is_not_there_is_hinted_at():
+    with FakeServer(error(404, "Not Found")) as server:
+        assert ask(server, Prompt.of("?")).reason.endswith("the URL ends in /v1)")
 
 
 @pytest.mark.parametrize(
