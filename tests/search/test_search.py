@@ -210,6 +210,7 @@ def test_a_candidate_that_diverges_harms_no_other(task, trainer):
     assert (well.curves[0].fitness[:, 0] != well.curves[0].fitness[:, 1]).any()
 
 
+@pytest.mark.slow  # compiles the whole of it as one
 def test_stages_train_as_one_program_does(task, trainer):
     program = compile_program(wrote(1), task.schema)
     source = programs(task.env, [program, program], 2, task.params)
