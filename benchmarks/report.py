@@ -232,6 +232,46 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def reward_search(rows: list[dict[str, Any]]) -> str:
+    """The last measurement of the speed, and of what the grammar reaches."""
+    timed = [row for row in rows if row["kind"] == "speed"]
+    timed = [row for row in timed if row["run"] == timed[-1]["run"]]
+    lines = []
+    if timed:
+        sb3 = next(row for row in timed if row["contestant"] == "sb3")
+        lines += [
+            _about(timed[0]),
+            "",
+            "| contestant | seeds | seconds | processor s | compile s | times SB3, by the clock "
+            "| by the processor |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        for row in timed:
+            compiled = row.get("seconds", {}).get("compile")
+            ratios = [sb3[key] * row["seeds"] / row[key] for key in TIMES]
+            lines.append(
+                f"| {row['contestant']} | {row['seeds']} | {row['wall_seconds']:,.0f} "
+                f"| {row['processor_seconds']:,.0f} "
+                f"| {'–' if compiled is None else format(compiled, '.1f')} "
+                f"| {ratios[0]:.0f} | {ratios[1]:.0f} |"
+            )
+    reached = [row for row in rows if row["kind"] == "fitness"]
+    if reached:
+        row = reached[-1]
+        shown = ", ".join("–" if x is None else f"{x:,.0f}" for x in row["held_out"])
+        median = statistics.median(x or 0.0 for x in row["held_out"])
+        own = [sum(x) / len(x) for x in row["preflight"]]
+        lines += [
+            "",
+            f"The grammar, {len(row['held_out'])} searches of {row['seeds']} seeds: held-out "
+            f"fitness of the winners {shown}, median {median:,.0f}; PPO on the environment's own "
+            f"reward {sum(own) / len(own):,.0f}. Measured {row['date']} at `{row['commit']}`.",
+        ]
+    return "\n".join(lines)
+
+
+TIMES = ("wall_seconds", "processor_seconds")
+
 TABLES = {
     "throughput": throughput,
     "presets": presets,
@@ -240,6 +280,7 @@ TABLES = {
     "transfer": transfer,
     "lunar_lander_pilot": pilot,
     "lunar_lander_speed": speed,
+    "reward_search": reward_search,
 }
 """Name of a file in `results/`, and of a table in the README, to what makes one of the other."""
 

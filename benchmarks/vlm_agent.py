@@ -47,6 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     latency = 0.1
 
     def do_POST(self) -> None:
+        """Answers one chat request."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         content = body["messages"][-1]["content"]
         text = content if isinstance(content, str) else content[0].get("text", "")
@@ -83,11 +84,13 @@ class Timed(Asker):
     """Notes when each batch was asked."""
 
     def ask(self, prompts: Any) -> Any:
+        """As its base."""
         self.times.append(time.perf_counter())
         self.sizes.append(len(prompts))
         return super().ask(prompts)
 
     def watch(self) -> Timed:
+        """Begins to note."""
         self.times: list[float] = []
         self.sizes: list[int] = []
         return self

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "train": "train an algorithm on an environment, many seeds in one program",
     "sweep": "train every combination of a grid of settings",
+    "search": "search for a reward program, with a model or a grammar as its author",
     "eval": "evaluate a run's policies over whole episodes",
     "plot": "draw the learning curves of one or several runs",
     "agent": "let a vision-language model play, beside baselines",

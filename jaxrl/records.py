@@ -105,6 +105,8 @@ class TrainResult:
         peak_memory_bytes: largest memory in use (device memory where the backend tells it, else
             the process's peak resident size).
         notes: what listeners add to `result.json`, by their name (a model's cost).
+        diverged: per seed, the update (from 1) after which its numbers were no longer finite, else
+            None; only a run that was told to mark them has any.
     """
 
     info: RunInfo
@@ -119,6 +121,7 @@ class TrainResult:
     steps_per_second: float
     peak_memory_bytes: int
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    diverged: tuple[int | None, ...] = ()
 
 
 class Callback(Protocol):

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +21,14 @@ import numpy as np
 
 from jaxrl import replay, rewards
 from jaxrl.environment import check_env, env_arguments, env_name, episode_limit
-from jaxrl.errors import ConfigError, DivergedError, check_range
+from jaxrl.errors import ConfigError, DivergedError, check_range, unknown_name
 from jaxrl.evaluation import evaluation_key, play_episodes, summarize
 from jaxrl.records import Callback, EvalSummary, LogPoint, RunInfo, TrainResult
 from jaxrl.run.machine import available_memory_bytes, peak_memory_bytes
 from jaxrl.types import Algorithm, EnvParams, Key, PyTree, RewardSource
 from jaxrl.update import NEVER, Carry, ChunkReport, initial_carry, make_update, run_updates
+
+ON_DIVERGENCE = ("raise", "mark")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,14 @@ class Plan:
 
 
 class Programs(NamedTuple):
-    """The compiled programs of a run, and what compiling them took."""
+    """The compiled programs of a run, and what compiling them took.
+
+    Attributes:
+        init: `(keys [S], env_params, configs [S]) -> Carry`.
+        chunk: `(carry, number of updates) -> (carry, ChunkReport)`; takes the carry's memory.
+        evaluate: `(train states, env_params, key) -> Episodes`, or None where nothing evaluates.
+        compile_seconds: what making them took.
+    """
 
     init: Callable[..., Carry]
     chunk: Callable[..., tuple[Carry, ChunkReport]]
@@ -88,6 +97,8 @@ def train(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     lanes: Sequence[Lane] | None = None,
+    on_divergence: Literal["raise", "mark"] = "raise",
+    compiler: Compiler | None = None,
 ) -> TrainResult:
     """Trains all seeds in one compiled program.
 
@@ -112,12 +123,16 @@ def train(
         out: folder to write the run to (see `jaxrl.run.folder`), made if needed.
         resume: run folder to go on from, at its last checkpoint, with the same settings.
         lanes: a seed and a config for each lane, instead of `seeds`; `sweep` makes these.
+        on_divergence: what to do about a seed whose numbers stop being finite: `raise`, or `mark`
+            it in the result's `diverged` and go on with the others, which never hear of it.
+        compiler: makes the run's programs; default `compile_whole`, one program of whole chunks.
 
     Raises:
         ConfigError: a setting out of range, before anything compiles.
         EnvironmentContractError: parameters that are not the environment's.
         RunFolderError: `resume` is not a run folder, or was started with other settings.
         DivergedError: a loss or gradient that is not finite; the last checkpoint before it stays.
+        UnknownNameError: another `on_divergence`.
     """
     started = time.perf_counter()
     if not isinstance(algorithm, Algorithm):
@@ -125,6 +140,8 @@ def train(
             f"train got a {type(algorithm).__name__}, needed is an algorithm: "
             "build one for the environment first, for example jaxrl.ppo(env)."
         )
+    if on_divergence not in ON_DIVERGENCE:
+        raise unknown_name("on_divergence", on_divergence, ON_DIVERGENCE)
     env, source = algorithm.env, reward or rewards.environment()
     if resume is not None and getattr(env, "on_host", False):
         raise ConfigError(
@@ -170,9 +187,9 @@ def train(
     # Before compiling: somebody is waiting, and whoever is killed meanwhile can be resumed.
     for listener in listeners:
         listener.on_start(info)
-    programs = _compile(algorithm, source, plan, lanes, env_params)
-    run = _Run(info, plan, programs, listeners, started)
-    carry = programs.init(_keys(lanes), env_params, _configs(lanes))
+    programs = (compiler or compile_whole)(algorithm, source, plan, lanes, env_params)
+    run = _Run(info, plan, programs, listeners, started, on_divergence)
+    carry = programs.init(*lane_arguments(lanes, env_params))
     if folder is not None and resume is not None:
         carry = run.restore(folder, carry)
     return run.loop(carry)
@@ -186,6 +203,10 @@ class Lane(NamedTuple):
     label: dict[str, Any]
 
 
+Compiler = Callable[[Algorithm, RewardSource, Plan, Sequence[Lane], EnvParams], Programs]
+"""Makes the programs of a run. One may keep what several runs have in common."""
+
+
 class _Run:
     """The host's side of one run: it calls the chunks and tells the listeners."""
 
@@ -196,9 +217,12 @@ class _Run:
         programs: Programs,
         listeners: Sequence[Callback],
         started: float,
+        on_divergence: str,
     ) -> None:
         self.info, self.plan, self.programs = info, plan, programs
         self.listeners, self.started = listeners, started
+        self.on_divergence = on_divergence
+        self.first_bad = np.full(len(info.seeds), NEVER)
         self.history: list[LogPoint] = []
         self.start = 0
         self.steps = np.zeros(len(info.seeds), np.int64)
@@ -253,9 +277,9 @@ class _Run:
         self.steps = steps
         self.steps_trained += self.chunk_steps
         self.train_seconds += self.chunk_seconds
-        first_bad = np.asarray(report.first_bad)
-        if (first_bad != NEVER).any():
-            bad = {self.info.seeds[i]: int(u) for i, u in enumerate(first_bad) if u != NEVER}
+        self.first_bad = np.where(self.first_bad == NEVER, report.first_bad, self.first_bad)
+        if self.on_divergence == "raise" and (self.first_bad != NEVER).any():
+            bad = {self.info.seeds[i]: int(u) for i, u in enumerate(self.first_bad) if u != NEVER}
             raise DivergedError(_diverged_text(bad))
         return carry, report
 
@@ -325,6 +349,7 @@ class _Run:
                 self.steps_trained / self.train_seconds if self.train_seconds else 0.0
             ),
             peak_memory_bytes=peak_memory_bytes(),
+            diverged=tuple(None if u == NEVER else int(u) for u in self.first_bad),
         )
 
 
@@ -358,17 +383,20 @@ def _try_start(
     def start(keys: Key) -> Carry:
         return initial_carry(algorithm, reward, keys, env_params, plan.total_updates)
 
-    jax.eval_shape(start, _keys(lanes))
+    jax.eval_shape(start, lane_arguments(lanes, env_params)[0])
 
 
-def _compile(
+def compile_whole(
     algorithm: Algorithm,
     reward: RewardSource,
     plan: Plan,
     lanes: Sequence[Lane],
     env_params: EnvParams,
 ) -> Programs:
-    """Traces and compiles everything ahead of the first update, so that it is timed apart."""
+    """Traces and compiles everything ahead of the first update, so that it is timed apart.
+
+    A `Compiler`: collecting, annotating and learning are one program, looped on the device.
+    """
     began = time.perf_counter()
 
     def init(keys: Key, env_params: EnvParams, configs: PyTree) -> Carry:
@@ -378,7 +406,7 @@ def _compile(
     def chunk(carry: Carry, length: Any) -> tuple[Carry, ChunkReport]:
         return run_updates(make_update(algorithm, reward), carry, length)
 
-    args = (_keys(lanes), env_params, _configs(lanes))
+    args = lane_arguments(lanes, env_params)
     init = jax.jit(init)
     carry = jax.eval_shape(init, *args)
     chunk_program = jax.jit(chunk, donate_argnums=0).lower(carry, np.int32(1)).compile()
@@ -444,13 +472,11 @@ def _seed_lanes(algorithm: Algorithm, seeds: int | Sequence[int]) -> tuple[Lane,
     return tuple(Lane(seed, algorithm.config, {}) for seed in which_seeds(seeds))
 
 
-def _keys(lanes: Sequence[Lane]) -> Key:
-    return jnp.stack([jax.random.key(lane.seed) for lane in lanes])
-
-
-def _configs(lanes: Sequence[Lane]) -> PyTree:
-    """The lanes' configs as one, its floats `[S]`."""
-    return jax.tree.map(lambda *x: jnp.asarray(x, jnp.float32), *(lane.config for lane in lanes))
+def lane_arguments(lanes: Sequence[Lane], env_params: EnvParams) -> tuple[Key, EnvParams, PyTree]:
+    """What `Programs.init` is called with: keys `[S]`, parameters, and configs, floats `[S]`."""
+    keys = jnp.stack([jax.random.key(lane.seed) for lane in lanes])
+    configs = [lane.config for lane in lanes]
+    return keys, env_params, jax.tree.map(lambda *x: jnp.asarray(x, jnp.float32), *configs)
 
 
 def _as_arrays(env_params: EnvParams) -> EnvParams:

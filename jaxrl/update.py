@@ -101,18 +101,23 @@ def run_updates(
     def body(loop: tuple[Carry, ChunkReport]) -> tuple[Carry, ChunkReport]:
         carry, report = loop
         carry, metrics = update(carry)
-        losses = [mean.total for name, mean in metrics.items() if name.startswith("loss/")]
-        bad = ~jnp.isfinite(jnp.stack(losses)).all(axis=0) | ~_finite(carry.train.params)
-        first = (report.first_bad == NEVER) & bad
-        return carry, ChunkReport(
-            metrics=jax.tree.map(jnp.add, report.metrics, metrics),
-            first_bad=jnp.where(first, carry.train.update, report.first_bad),
-        )
+        return carry, add_update(report, carry.train, metrics)
 
     report = ChunkReport(zeros, jnp.full(num_seeds, NEVER, jnp.int32))
     if carry.train.steps is None:
         return jax.lax.fori_loop(0, num_updates, lambda _, loop: body(loop), (carry, report))
     return _run_steps(body, carry, report, num_updates)
+
+
+def add_update(report: ChunkReport, train: PyTree, metrics: Metrics) -> ChunkReport:
+    """A chunk's report with one more update in it, which led to the train states `[S]`."""
+    losses = [mean.total for name, mean in metrics.items() if name.startswith("loss/")]
+    bad = ~jnp.isfinite(jnp.stack(losses)).all(axis=0) | ~_finite(train.params)
+    first = (report.first_bad == NEVER) & bad
+    return ChunkReport(
+        metrics=jax.tree.map(jnp.add, report.metrics, metrics),
+        first_bad=jnp.where(first, train.update, report.first_bad),
+    )
 
 
 def _finite(params: PyTree) -> Array:

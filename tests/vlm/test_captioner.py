@@ -130,7 +130,7 @@ def truth(views, i):
     for body, shape in enumerate((HULL, LEG, LEG)):
         local = np.array([(v.x, v.y) for v in shape.vertices])
         corners = lander_shape.turned(local, float(angle[body]))
-        corners = corners + [center.x[i, body], center.y[i, body]]
+        corners = [*corners, center.x[i, body], center.y[i, body]]
         line = np.interp(corners[:, 0], np.arange(NUM_POINTS) * SPACING, ground)
         gaps.append((corners[:, 1] - line).min() * SCALE)
     origin = np.array([center.x[i, 0], center.y[i, 0]])
@@ -357,8 +357,8 @@ def landers():
     corners = lander_shape.outlines(numbers)[0] / SCALE
     x, y = WORLD_WIDTH / 2 + 0.2, PAD_HEIGHT - corners[:, 1].min()
     places = [CENTROID[0], *(corners[b].mean(0) for b in lander_shape.BODIES[1:])]
-    center = np.array(places) + [x, y]
-    there = center + [-6.0, 6.0]
+    center = [*np.array(places), x, y]
+    there = [*center, -6.0, 6.0]
     both = np.stack([center, there]).astype(np.float32)
     angles = np.array([[0, 0.45, -0.45]] * 2, np.float32)
     flat = np.full((2, NUM_POINTS), PAD_HEIGHT, np.float32)

@@ -1,4 +1,4 @@
-"""Sees a game of MinAtar's Breakout: a green paddle, a white ball, its grey trail, orange bricks."""
+"""Sees a game of MinAtar's Breakout: green paddle, white ball, its grey trail, orange bricks."""
 
 from __future__ import annotations
 

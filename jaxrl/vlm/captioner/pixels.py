@@ -51,7 +51,7 @@ def coarse(frame: np.ndarray, side: int = 100) -> np.ndarray:
 
 
 def cover(difference: np.ndarray, full: float) -> np.ndarray:
-    """How much of each pixel is of a colour, from a difference that is `full` where all of it is."""
+    """How much of each pixel is of a colour, from a difference that is `full` where it all is."""
     return np.clip(difference / full, 0.0, 1.0)
 
 
