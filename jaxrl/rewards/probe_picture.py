@@ -44,7 +44,8 @@ def draw_probe(report: ProbeReport, states: KnownStates, path: str | Path | None
     height, width = states.frames.shape[1:3]
     tall = 1.9 * height / width + 1.15
     figure = Figure(figsize=(2.1 * COLUMNS, tall * rows + 3.9), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=[tall * rows, 3.6])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[tall * rows, 3.6])
+    upper, lower = halves
     axes = np.atleast_1d(upper.subplots(rows, COLUMNS, squeeze=False).ravel())
     for place in axes:
         place.set_axis_off()

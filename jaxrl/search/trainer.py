@@ -211,7 +211,7 @@ class _Observer:
         began = time.perf_counter()
         played = self.trainer.play(policies, evaluation_key(0))
         if self.score is None:
-            self._compile(played, reward)
+            self.score = self._compile(played, reward)
             began += self.compile_seconds
         generated, metrics = self.score(reward, played)
         fitness, lengths = native_returns(played)
@@ -227,15 +227,17 @@ class _Observer:
         self.seconds += time.perf_counter() - began
         return point
 
-    def _compile(self, played: Trajectory, reward: PyTree) -> None:
+    def _compile(self, played: Trajectory, reward: PyTree) -> Any:
+        """The program that scores an evaluation by the candidates' rewards."""
         began = time.perf_counter()
 
         def score(state: PyTree, played: Trajectory) -> Any:
             _, annotated, metrics = self.reward.annotate(state, played)
             return annotated.reward.sum(-2).mean(-1), metrics
 
-        self.score = compiled(jax.jit(score).lower(reward, played), "once")
+        program = compiled(jax.jit(score).lower(reward, played), "once")
         self.compile_seconds = time.perf_counter() - began
+        return program
 
     def curves(self) -> tuple[Curves, ...]:
         """The curves of every candidate."""
