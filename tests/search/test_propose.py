@@ -105,5 +105,5 @@ def test_flags_say_what_is_searched(tmp_path):
     assert _with_earlier(flags) == ["--seeds", "2", *flags]
     with pytest.raises(ConfigError, match="needs an environment first"):
         main(["--seeds", "2"])
-    with pytest.raises(ConfigError, match="Pendulum-v1 does not name the quantities"):
-        main(["gymnax:Pendulum-v1"])
+    with pytest.raises(ConfigError, match="Freeway-MinAtar does not name the quantities"):
+        main(["Freeway-MinAtar"])

@@ -130,7 +130,7 @@ def truth(views, i):
     for body, shape in enumerate((HULL, LEG, LEG)):
         local = np.array([(v.x, v.y) for v in shape.vertices])
         corners = lander_shape.turned(local, float(angle[body]))
-        corners = [*corners, center.x[i, body], center.y[i, body]]
+        corners = corners + np.array([center.x[i, body], center.y[i, body]])
         line = np.interp(corners[:, 0], np.arange(NUM_POINTS) * SPACING, ground)
         gaps.append((corners[:, 1] - line).min() * SCALE)
     origin = np.array([center.x[i, 0], center.y[i, 0]])
@@ -201,7 +201,7 @@ def test_engines_and_feet_are_seen():
 
 def test_a_lander_that_is_not_there_is_not_made_up():
     views = recorded(1)
-    poses = views.poses._replace(center=views.poses.center._replace(y=np.full((1, 3), 30.0)))
+    poses = Pose(Vec2(views.poses.center.x, np.full((1, 3), 30.0)), views.poses.angle)
     frame = views._replace(poses=poses).frames((200, 300))[0]
     assert caption(see(frame)).text == "The lander is out of the picture."
 
@@ -357,8 +357,8 @@ def landers():
     corners = lander_shape.outlines(numbers)[0] / SCALE
     x, y = WORLD_WIDTH / 2 + 0.2, PAD_HEIGHT - corners[:, 1].min()
     places = [CENTROID[0], *(corners[b].mean(0) for b in lander_shape.BODIES[1:])]
-    center = [*np.array(places), x, y]
-    there = [*center, -6.0, 6.0]
+    center = np.array(places) + np.array([x, y])
+    there = center + np.array([-6.0, 6.0])
     both = np.stack([center, there]).astype(np.float32)
     angles = np.array([[0, 0.45, -0.45]] * 2, np.float32)
     flat = np.full((2, NUM_POINTS), PAD_HEIGHT, np.float32)
