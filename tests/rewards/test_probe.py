@@ -200,7 +200,7 @@ def test_what_cannot_be_probed_is_said(cartpole):
         probe(*cartpole, asker, prompts.load("compare_goal"), truth="pole_angle")
     with pytest.raises(UnknownNameError, match="did you mean 'pole_angle'"):
         known_states(*cartpole, "pole_angel")
-    with pytest.raises(UnknownNameError, match="distance_to_pad.*lander_position"):
+    with pytest.raises(UnknownNameError, match=r"distance_to_pad.*lander_position"):
         probe(*cartpole, asker, prompts.load("lander_position"))
     with pytest.raises(ConfigError, match="no render"):
         known_states(Blind(), None, "x")
