@@ -19,6 +19,16 @@ DISCRETE = spaces.Discrete(3)
 CONTINUOUS = spaces.Box(-2.0, 2.0, (2,))
 
 
+def outputs(network, params, obs):
+    """`(entropy, value, sample)` of observations, compiled at once: op by op takes seconds."""
+
+    def every(params, obs):
+        policy = network.policy(params, obs)
+        return policy.entropy(), network.value(params, obs), policy.sample(KEY)
+
+    return jax.jit(every)(params, obs)
+
+
 def kernels(params):
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return [leaf for path, leaf in leaves if "kernel" in jax.tree_util.keystr(path)]
@@ -40,16 +50,14 @@ def test_any_leading_shape(obs_space, action_space, shared):
     params = jax.jit(network.init)(KEY)
     obs = jax.random.uniform(KEY, (2, 3, *obs_space.shape))
     event = () if action_space is DISCRETE else (2,)
-    policy, value = network.policy(params, obs), network.value(params, obs)
-    assert value.shape == policy.entropy().shape == (2, 3)
-    assert policy.sample(KEY).shape == (2, 3, *event)
+    entropy, value, sample = outputs(network, params, obs)
+    assert value.shape == entropy.shape == (2, 3)
+    assert sample.shape == (2, 3, *event)
     # Rows do not mix, and one observation is a row too.
-    one = network.value(params, obs[1, 2])
+    one_entropy, one, _ = outputs(network, params, obs[1, 2])
     assert one.shape == ()
     np.testing.assert_allclose(one, value[1, 2], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(
-        network.policy(params, obs[1, 2]).entropy(), policy.entropy()[1, 2], rtol=1e-5
-    )
+    np.testing.assert_allclose(one_entropy, entropy[1, 2], rtol=1e-5)
 
 
 def test_separate_torsos_share_nothing():
@@ -58,7 +66,7 @@ def test_separate_torsos_share_nothing():
     assert set(params) == {"actor", "critic"}
     actor, critic = kernels(params["actor"])[0], kernels(params["critic"])[0]
     assert not np.array_equal(actor, critic)  # nor start from the same key
-    grads = jax.grad(lambda p: network.value(p, jnp.ones((5, 4))).sum())(params)
+    grads = jax.jit(jax.grad(lambda p: network.value(p, jnp.ones((5, 4))).sum()))(params)
     assert all((g == 0).all() for g in jax.tree.leaves(grads["actor"]))
 
 
@@ -67,10 +75,16 @@ def test_shared_torso_learns_from_both():
     params = jax.jit(network.init)(KEY)
     assert set(params) == {"torso", "actor", "critic"}
     obs = jax.random.normal(KEY, (5, 4))
-    by_value = jax.grad(lambda p: network.value(p, obs).sum())(params)["torso"]
     actions = jnp.array([0, 1, 2, 0, 1])
-    by_policy = jax.grad(lambda p: network.policy(p, obs).log_prob(actions).sum())(params)["torso"]
-    for grads in (by_value, by_policy):
+
+    def value(params):
+        return network.value(params, obs).sum()
+
+    def policy(params):
+        return network.policy(params, obs).log_prob(actions).sum()
+
+    for of in (value, policy):
+        grads = jax.jit(jax.grad(of))(params)["torso"]
         assert all((g != 0).any() for g in kernels(grads))
 
 
@@ -93,8 +107,9 @@ def test_starting_weights(obs_space):
 
 def test_first_policy_is_close_to_uniform():
     network = actor_critic(VECTOR, DISCRETE)
-    policy = network.policy(jax.jit(network.init)(KEY), 5 * jax.random.normal(KEY, (100, 4)))
-    assert (policy.entropy() > math.log(3) - 1e-3).all()
+    obs = 5 * jax.random.normal(KEY, (100, 4))
+    entropy, _, _ = outputs(network, jax.jit(network.init)(KEY), obs)
+    assert (entropy > math.log(3) - 1e-3).all()
 
 
 def test_deviation_is_a_parameter_of_the_actor():
@@ -109,13 +124,17 @@ def test_deviation_is_a_parameter_of_the_actor():
     np.testing.assert_array_equal(found[0], [-0.5, -0.5])
     obs = jax.random.normal(KEY, (2, 4))
     expected = 2 * (-0.5 + 0.5 * math.log(2 * math.pi * math.e))
-    np.testing.assert_allclose(network.policy(params, obs).entropy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(outputs(network, params, obs)[0], expected, rtol=1e-5)
 
 
 def test_squashed_policy_keeps_to_its_space():
     network = actor_critic(VECTOR, CONTINUOUS, squash=True, log_std_init=2.0)
-    policy = network.policy(jax.jit(network.init)(KEY), jnp.ones((200, 4)))
-    action = policy.env_action(policy.sample(KEY))
+
+    def act(params):
+        policy = network.policy(params, jnp.ones((200, 4)))
+        return policy.env_action(policy.sample(KEY))
+
+    action = jax.jit(act)(jax.jit(network.init)(KEY))
     assert (jnp.abs(action) <= 2).all()
     assert (jnp.abs(action) > 1.9).any()
 
@@ -123,7 +142,7 @@ def test_squashed_policy_keeps_to_its_space():
 def test_noise_is_that_of_the_policies():
     for action_space in (DISCRETE, CONTINUOUS):
         network = actor_critic(VECTOR, action_space)
-        policy = network.policy(jax.jit(network.init)(KEY), jnp.ones((6, 4)))
+        policy = jax.jit(network.policy)(jax.jit(network.init)(KEY), jnp.ones((6, 4)))
         np.testing.assert_array_equal(network.noise(KEY, (6,)), policy.noise(KEY))
 
 
@@ -131,12 +150,13 @@ def test_bytes_are_scaled_and_bools_are_not():
     network = actor_critic(spaces.Box(0, 255, (6, 6, 1)), DISCRETE, hidden_sizes=(8,))
     params = jax.jit(network.init)(KEY)
     pixels = jax.random.randint(KEY, (3, 6, 6, 1), 0, 256).astype(jnp.uint8)
+    value = jax.jit(network.value)
     np.testing.assert_allclose(
-        network.value(params, pixels), network.value(params, pixels / 255.0), rtol=1e-4, atol=1e-5
+        value(params, pixels), value(params, pixels / 255.0), rtol=1e-4, atol=1e-5
     )
     board = pixels > 100
     np.testing.assert_allclose(
-        network.value(params, board), network.value(params, board.astype(jnp.float32)), rtol=1e-5
+        value(params, board), value(params, board.astype(jnp.float32)), rtol=1e-5
     )
 
 
@@ -205,7 +225,7 @@ def test_spaces_that_do_not_fit_are_refused():
 def test_images_too_small_for_a_kernel_take_the_mlp():
     space, actions = spaces.Box(0.0, 1.0, (2, 2, 3)), spaces.Discrete(2)
     network = actor_critic(space, actions, hidden_sizes=(4,))
-    params = network.init(jax.random.key(0))
-    assert network.value(params, jnp.zeros((5, 2, 2, 3))).shape == (5,)
+    params = jax.eval_shape(network.init, KEY)
+    assert jax.eval_shape(network.value, params, jnp.zeros((5, 2, 2, 3))).shape == (5,)
     with pytest.raises(ConfigError, match="at least 3 × 3"):
         actor_critic(space, actions, torso="cnn")

@@ -12,6 +12,9 @@ from jaxrl.types import Transition
 
 GAMMA = 0.9
 
+# Compiled once for all examples: a scan outside of `jit` is compiled at every call.
+update_return_stats = jax.jit(normalise.update_return_stats)
+
 
 def trajectory(reward, terminated=None, truncated=None):
     """The three fields that matter here; a `[T, B]` of flags is False where not given."""
@@ -80,7 +83,7 @@ def test_before_any_data_normalising_is_the_identity():
 def test_switched_off_everything_passes_through():
     obs, reward = jnp.ones((2, 3)), jnp.array([100.0])
     assert normalise.update_stats(None, obs) is None
-    assert normalise.update_return_stats(None, trajectory([[1.0]]), GAMMA) is None
+    assert update_return_stats(None, trajectory([[1.0]]), GAMMA) is None
     assert normalise.see(None, obs) is obs
     assert normalise.scale_reward(reward, None) is reward
 
@@ -103,9 +106,7 @@ def test_return_statistics_are_the_loop(seed):
     for _ in range(2):  # a second rollout goes on where the first stopped
         reward = rng.normal(size=(6, 2)).astype(np.float32)
         terminated, truncated = rng.random((2, 6, 2)) < 0.2
-        stats = normalise.update_return_stats(
-            stats, trajectory(reward, terminated, truncated), GAMMA
-        )
+        stats = update_return_stats(stats, trajectory(reward, terminated, truncated), GAMMA)
         totals, running = loop_returns(reward, terminated | truncated, running)
         seen.append(totals)
     np.testing.assert_allclose(stats.running, running, rtol=1e-4, atol=1e-5)
@@ -117,7 +118,7 @@ def test_return_statistics_are_the_loop(seed):
 def test_last_reward_belongs_to_its_own_episode(kind):
     """`R ← γ R (1 - end) + r` instead would give 100, 100, 1: the death charged to the next."""
     reward, end = [[1.0], [100.0], [1.0]], [[False], [True], [False]]
-    stats = normalise.update_return_stats(
+    stats = update_return_stats(
         normalise.init_return_stats(1), trajectory(reward, **{kind: end}), GAMMA
     )
     own = np.array([1.0, 100.9, 1.0])

@@ -17,6 +17,13 @@ SAME = dict(rtol=1e-5, atol=1e-6)
 EXACT = dict(rtol=0, atol=1e-12)
 """In double precision."""
 
+# Compiled once for all examples: a scan outside of `jit` is compiled at every call.
+gae = jax.jit(returns.gae)
+lambda_returns = jax.jit(returns.lambda_returns)
+n_step_returns = jax.jit(returns.n_step_returns, static_argnames="n")
+vtrace = jax.jit(returns.vtrace)
+rlax_errors = jax.jit(rlax.vtrace)
+
 
 def episodes(seed, length=12, p=0.25):
     """Rewards, values and ends anywhere, both kinds at once included."""
@@ -68,7 +75,7 @@ def loop_n_step(reward, next_value, terminated, truncated, n, gamma=GAMMA):
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.25, 0.9]))
 def test_gae_is_the_loop(seed, p):
     data = episodes(seed, p=p)
-    ours = returns.gae(*data, gamma=GAMMA, gae_lambda=LAMBDA)
+    ours = gae(*data, gamma=GAMMA, gae_lambda=LAMBDA)
     np.testing.assert_allclose(ours, loop_gae(*data), **SAME)
 
 
@@ -78,7 +85,7 @@ def test_gae_is_rlax_vtrace(seed):
     """rlax's GAE cannot be told V(final_obs); its V-trace can, with ρ = 1 and λ cut at ends."""
     reward, value, next_value, terminated, truncated = map(jnp.asarray, episodes(seed))
     ended = terminated | truncated
-    errors = rlax.vtrace(
+    errors = rlax_errors(
         value,
         next_value,
         reward,
@@ -86,9 +93,7 @@ def test_gae_is_rlax_vtrace(seed):
         jnp.ones_like(reward),
         lambda_=LAMBDA * (1.0 - ended),
     )
-    ours = returns.gae(
-        reward, value, next_value, terminated, truncated, gamma=GAMMA, gae_lambda=LAMBDA
-    )
+    ours = gae(reward, value, next_value, terminated, truncated, gamma=GAMMA, gae_lambda=LAMBDA)
     np.testing.assert_allclose(ours, errors, **SAME)
 
 
@@ -96,18 +101,18 @@ def test_gae_is_rlax_vtrace(seed):
 @given(st.integers(0, 10**6))
 def test_lambda_returns_are_gae_plus_value(seed):
     reward, value, next_value, terminated, truncated = consistent_episodes(seed)
-    gae = loop_gae(reward, value, next_value, terminated, truncated)
-    ours = returns.lambda_returns(
+    loop = loop_gae(reward, value, next_value, terminated, truncated)
+    ours = lambda_returns(
         *map(jnp.asarray, (reward, next_value, terminated, truncated)), gamma=GAMMA, lambda_=LAMBDA
     )
-    np.testing.assert_allclose(ours, gae + value, **SAME)
+    np.testing.assert_allclose(ours, loop + value, **SAME)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_lambda_returns_are_rlax(seed):
     """Pieces between truncations are rlax's alone; ours must put them together itself."""
     reward, _, next_value, terminated, truncated = episodes(seed)
-    ours = returns.lambda_returns(
+    ours = lambda_returns(
         *map(jnp.asarray, (reward, next_value, terminated, truncated)), gamma=GAMMA, lambda_=LAMBDA
     )
     theirs = [
@@ -121,7 +126,7 @@ def test_lambda_returns_are_rlax(seed):
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_n_step_returns_are_the_loop(seed, n):
     reward, _, next_value, terminated, truncated = episodes(seed)
-    ours = returns.n_step_returns(
+    ours = n_step_returns(
         *map(jnp.asarray, (reward, next_value, terminated, truncated)), gamma=GAMMA, n=n
     )
     theirs = loop_n_step(reward, next_value, terminated, truncated, n)
@@ -142,9 +147,7 @@ def test_vtrace_is_rlax(seed):
     reward, value, next_value, terminated, truncated = consistent_episodes(seed)
     log_ratio = np.random.default_rng(seed + 100).normal(size=len(reward)).astype(np.float32)
     rows = [log_ratio, reward, value, next_value, terminated]
-    ours = returns.vtrace(
-        *map(jnp.asarray, [*rows, truncated]), gamma=GAMMA, lambda_=LAMBDA, rho_bar=1.5
-    )
+    ours = vtrace(*map(jnp.asarray, [*rows, truncated]), gamma=GAMMA, lambda_=LAMBDA, rho_bar=1.5)
     settings = dict(lambda_=LAMBDA, clip_rho_threshold=1.5, clip_pg_rho_threshold=1.5)
     theirs = [rlax_vtrace(*piece, **settings) for piece in pieces(truncated, *rows)]
     errors = np.concatenate([piece.errors for piece in theirs])
@@ -157,16 +160,16 @@ def test_vtrace_on_policy_is_gae():
     """With ratios of 1 the targets are λ-returns and the advantages are GAE's."""
     steps = tuple(map(jnp.asarray, consistent_episodes(11)))
     for lam in (0.0, LAMBDA, 1.0):
-        ours = returns.vtrace(jnp.zeros_like(steps[0]), *steps, gamma=GAMMA, lambda_=lam)
-        gae = returns.gae(*steps, gamma=GAMMA, gae_lambda=lam)
-        np.testing.assert_allclose(ours.target - steps[1], gae, **SAME)
-        np.testing.assert_allclose(ours.advantage, gae, **SAME)
+        ours = vtrace(jnp.zeros_like(steps[0]), *steps, gamma=GAMMA, lambda_=lam)
+        plain = gae(*steps, gamma=GAMMA, gae_lambda=lam)
+        np.testing.assert_allclose(ours.target - steps[1], plain, **SAME)
+        np.testing.assert_allclose(ours.advantage, plain, **SAME)
 
 
 def test_vtrace_traces_are_cut_by_their_own_threshold():
     """By hand, γ = 1: ratios of 3 count as c̄ = 0.5 in the trace and as ρ̄ = 2 in the errors."""
     never = jnp.zeros(2, bool)
-    ours = returns.vtrace(
+    ours = vtrace(
         jnp.log(jnp.full(2, 3.0)),
         jnp.array([1.0, 1.0]),
         jnp.array([0.0, 4.0]),
@@ -189,28 +192,26 @@ def test_double_precision_is_kept():
             jnp.asarray(x, bool if x.dtype == bool else float) for x in consistent_episodes(13)
         )
         ends = (terminated, truncated)
-        gae = returns.gae(reward, value, next_value, *ends, gamma=GAMMA, gae_lambda=LAMBDA)
+        ours = gae(reward, value, next_value, *ends, gamma=GAMMA, gae_lambda=LAMBDA)
         loop = loop_gae(*map(np.asarray, (reward, value, next_value, *ends)))
-        np.testing.assert_allclose(gae, loop, **EXACT)
+        np.testing.assert_allclose(ours, loop, **EXACT)
         settings = dict(gamma=GAMMA, lambda_=LAMBDA)
-        both = returns.lambda_returns(reward, next_value, *ends, **settings)
+        both = lambda_returns(reward, next_value, *ends, **settings)
         np.testing.assert_allclose(both, loop + value, **EXACT)
-        even = returns.vtrace(jnp.zeros_like(reward), reward, value, next_value, *ends, **settings)
+        even = vtrace(jnp.zeros_like(reward), reward, value, next_value, *ends, **settings)
         np.testing.assert_allclose(even.target, both, **EXACT)
-        n_step = returns.n_step_returns(reward, next_value, *ends, gamma=GAMMA, n=3)
+        n_step = n_step_returns(reward, next_value, *ends, gamma=GAMMA, n=3)
         loop = loop_n_step(*map(np.asarray, (reward, next_value, *ends)), 3)
         np.testing.assert_allclose(n_step, loop, **EXACT)
         to_go = returns.reward_to_go(reward, *ends, GAMMA)
-        alone = returns.gae(
-            reward, *(jnp.zeros_like(reward),) * 2, *ends, gamma=GAMMA, gae_lambda=1.0
-        )
+        alone = gae(reward, *(jnp.zeros_like(reward),) * 2, *ends, gamma=GAMMA, gae_lambda=1.0)
         np.testing.assert_allclose(to_go, alone, **EXACT)
 
 
 def test_n_step_returns_are_rlax_without_ends():
     reward, _, next_value, _, _ = map(jnp.asarray, episodes(5, length=9))
     never = jnp.zeros(9, bool)
-    ours = returns.n_step_returns(reward, next_value, never, never, gamma=GAMMA, n=3)
+    ours = n_step_returns(reward, next_value, never, never, gamma=GAMMA, n=3)
     theirs = rlax.n_step_bootstrapped_returns(
         reward, jnp.full(9, GAMMA), next_value, 3, lambda_t=1.0
     )
@@ -242,7 +243,7 @@ class TestTruncation:
     truncated = np.arange(6) == 3
 
     def ours(self):
-        return returns.gae(
+        return gae(
             *map(
                 jnp.asarray,
                 (self.reward, self.value, self.next_value, self.terminated, self.truncated),
@@ -284,7 +285,7 @@ class TestTruncation:
 
 def test_trailing_axes_are_independent():
     data = [np.stack(x, axis=1) for x in zip(*(episodes(s) for s in range(3)), strict=True)]
-    together = returns.gae(*map(jnp.asarray, data), gamma=GAMMA, gae_lambda=LAMBDA)
+    together = gae(*map(jnp.asarray, data), gamma=GAMMA, gae_lambda=LAMBDA)
     for i in range(3):
         np.testing.assert_allclose(together[:, i], loop_gae(*episodes(i)), **SAME)
 
@@ -299,4 +300,4 @@ def test_flags_must_be_bool_and_n_positive():
     with pytest.raises(AssertionError):
         returns.reward_to_go(three, jnp.zeros(3, jnp.int32), jnp.zeros(3, jnp.int32), 0.9)
     with pytest.raises(ConfigError, match="n=0"):
-        returns.n_step_returns(three, three, jnp.zeros(3, bool), jnp.zeros(3, bool), gamma=0.9, n=0)
+        n_step_returns(three, three, jnp.zeros(3, bool), jnp.zeros(3, bool), gamma=0.9, n=0)

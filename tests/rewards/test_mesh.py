@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+
+import pytest
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,6 +44,7 @@ print("batches", batches)
 """
 
 
+@pytest.mark.slow  # a process of its own, which has four devices
 def test_one_call_an_update_under_a_mesh():
     paths = os.pathsep.join(str(ROOT / part) for part in (".", "envs", "tests"))
     env = os.environ | {

@@ -251,6 +251,7 @@ class TestModel:
         first = result.history[0].metrics
         assert np.isnan(first["reward/vlm"]).all()  # no reward before the first training
 
+    @pytest.mark.slow
     def test_pairs_order_states(self):
         from jaxrl.rewards import reward_model
 
