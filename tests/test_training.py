@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import jaxrl
+from jaxrl import training
 from jaxrl.algorithms.ppo import PPOConfig, ppo
 from jaxrl.errors import (
     ConfigError,
@@ -24,7 +25,7 @@ from jaxrl.evaluation import evaluation_key
 from jaxrl.run.folder import read_run
 from jaxrl.run.machine import peak_memory_bytes
 from jaxrl.sweeping import sweep
-from jaxrl.training import train
+from jaxrl.training import compile_whole, train
 from jaxrl_envs import EnvParams
 
 STEPS = 20 * 64  # twenty updates of small_ppo
@@ -55,6 +56,23 @@ class StopAt:
 
     def on_end(self, result):
         self.result = result
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    """Runs of one algorithm share their programs: most of a short run is compiling."""
+    kept = {}
+
+    def compiler(algorithm, reward, plan, lanes, env_params):
+        key = (id(algorithm), reward.name, plan.total_updates, plan.eval_episodes, len(lanes))
+        if key not in kept:
+            programs = compile_whole(algorithm, reward, plan, lanes, env_params)
+            kept[key] = programs, algorithm  # kept, so that nothing else gets its id
+        return kept[key][0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "compile_whole", compiler)
+        yield
 
 
 @pytest.fixture(scope="module")

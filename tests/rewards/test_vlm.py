@@ -180,7 +180,7 @@ class TestRuns:
         "mode",
         [
             dict(),
-            dict(mode="lagged", lag=2, wait=True),
+            pytest.param(dict(mode="lagged", lag=2, wait=True), marks=pytest.mark.slow),
             pytest.param(dict(mode="model", num_labels=12), marks=pytest.mark.slow),
         ],
     )
