@@ -32,7 +32,7 @@ from jaxrl.types import (
     RewardSource,
     StepCount,
 )
-from jaxrl.vector import select_lanes
+from jaxrl.vector import select_lanes, strong
 
 NEVER = -1
 """The `first_bad` of a seed whose losses and parameters stayed finite."""
@@ -235,4 +235,5 @@ def initial_carry(
             return over_seeds(lambda s: algorithm.collect(s, reward.needs), states)[1]
 
         reward_state = reward.prepare(reward_state, jax.eval_shape(collected, states))
-    return Carry(states, reward_state)
+    # A checkpoint keeps no weak types: with them, a program is compiled once more when it resumes.
+    return strong(Carry(states, reward_state))

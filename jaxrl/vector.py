@@ -181,7 +181,7 @@ def reset_batch(env: Any, key: Key, params: EnvParams, num_envs: int) -> tuple[P
         obs, state = own(key, params, num_envs)
     else:
         obs, state = jax.vmap(env.reset_env, (0, None))(jax.random.split(key, num_envs), params)
-    return _strong(obs), _strong(state)
+    return strong(obs), strong(state)
 
 
 def step_batch(env: Any, key: Key, state: EnvState, action: PyTree, params: EnvParams) -> Stepped:
@@ -199,9 +199,9 @@ def step_lanes(env: Any, keys: Key, state: EnvState, action: PyTree, params: Env
     truncated = jax.vmap(env.is_truncated, (0, None))(next_state, params)
     # An environment written in Python numbers (gymnax: `time + 1`) gives weak or wider types; the
     # state must keep the types it was reset with, or the scan's carry changes under way.
-    next_state = jax.tree.map(_cast_like, _strong(next_state), state)
+    next_state = jax.tree.map(_cast_like, strong(next_state), state)
     return (
-        _strong(next_obs),
+        strong(next_obs),
         next_state,
         jnp.asarray(reward, jnp.float32),
         jnp.asarray(terminated, bool),
@@ -366,7 +366,7 @@ def _cast_like(new: Array, old: Array) -> Array:
     return new if new.dtype == old.dtype else new.astype(old.dtype)
 
 
-def _strong(tree: PyTree) -> PyTree:
+def strong(tree: PyTree) -> PyTree:
     """The same leaves as arrays whose types no longer adapt to what they meet."""
 
     def strengthen(x: Any) -> Array:

@@ -248,6 +248,8 @@ def test_updates_are_the_same_bit_for_bit_with_a_checkpoint_between_them(on_cart
     twice = many(checkpoints.restore(once), 3)[0]
     jax.tree.map(np.testing.assert_array_equal, _bits(once), _bits(twice))
     assert (once.train.update > 1).all()
+    # What adapts its type cannot be kept in a file: the program would be compiled again.
+    assert not any(jax.tree.leaves(jax.tree.map(lambda x: getattr(x, "weak_type", False), begin)))
 
 
 def test_acts_on_any_leading_shape(on_cartpole):
