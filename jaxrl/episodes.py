@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -91,33 +92,7 @@ def rollout_episodes(
     keys = jax.random.split(key, num_blocks)
     running = jnp.ones(num_envs, bool) if running is None else running
 
-    def step(lanes: _Lanes, x: Any) -> tuple[_Lanes, Transition]:
-        noise, key = x
-        action, extras = policy(lanes.obs, noise)
-        next_obs, next_state, reward, terminated, truncated = step_batch(
-            env, key, lanes.state, action, params
-        )
-        # A lane that has ended keeps its last state: what lies beyond may not be defined. Its rows
-        # are zeros, because its last observation need not be one that a network can take.
-        obs, state = select_lanes(lanes.running, (next_obs, next_state), (lanes.obs, lanes.state))
-        seen = (lanes.obs, action, extras)
-        seen = select_lanes(lanes.running, seen, jax.tree.map(jnp.zeros_like, seen))
-        row_obs, row_action, row_extras = seen
-        length = lanes.length + lanes.running
-        truncated |= ~terminated & (length >= max_steps)
-        row = Transition(
-            obs=row_obs,
-            action=row_action,
-            reward=jnp.where(lanes.running, reward, 0.0),
-            terminated=terminated & lanes.running,
-            truncated=truncated & lanes.running,
-            next_obs=obs,
-            extras=row_extras,
-            record=(lanes.state, state) if record == "every_step" else None,
-            valid=lanes.running,
-        )
-        going = lanes.running & ~terminated & ~truncated
-        return _Lanes(obs, state, going, length, lanes.total + row.reward), row
+    step = partial(_step, env, params, policy, max_steps, record)
 
     def play_block(lanes: _Lanes, key: Key) -> tuple[_Lanes, Transition]:
         key_noise, key_step = jax.random.split(key)
@@ -138,31 +113,13 @@ def rollout_episodes(
     nothing = jnp.zeros(num_envs)
     lanes = _Lanes(obs, state, running, nothing.astype(jnp.int32), nothing)
     like = jax.eval_shape(play_block, lanes, key)[1]
-    length = num_blocks * block
-    rows = jax.tree.map(
-        lambda x: jnp.zeros((length, *x.shape[1:]), x.dtype), like._replace(record=None)
-    )
-    if record == "every_step":
-        # A state can hold random keys, of which there are no zeros.
-        kept = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), state)
-        rows = rows._replace(record=(kept, kept))
+    rows = _no_rows(like, num_blocks * block, state)
     _, lanes, rows = jax.lax.while_loop(
         lambda loop: (loop[0] < num_blocks) & any_lane(loop[1].running),
         play,
         (jnp.int32(0), lanes, rows),
     )
-    count = running.sum(dtype=jnp.float32)
-    episodes = {
-        "episode/return": Mean(lanes.total.sum(), count),
-        "episode/length": Mean(lanes.length.sum(dtype=jnp.float32), count),
-    }
-    if record == "episode_end":
-        last = Recorded(lanes.state, lanes.length - 1, jnp.arange(num_envs), running)
-        rows = rows._replace(record=last)
-    if record == "every_step":
-        previous, reached = rows.record
-        rows = rows._replace(record=Recorded(reached, None, None, None, previous))
-    return Played(rows, episodes, lanes.length.sum(dtype=jnp.uint32))
+    return _played(lanes, rows, running, record)
 
 
 class _Lanes(NamedTuple):
@@ -173,6 +130,72 @@ class _Lanes(NamedTuple):
     running: Array
     length: Array
     total: Array
+
+
+def _step(
+    env: Any,
+    params: EnvParams,
+    policy: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+    max_steps: int,
+    record: Record,
+    lanes: _Lanes,
+    x: tuple[PyTree, Key],
+) -> tuple[_Lanes, Transition]:
+    """One step of all lanes, `x` its noise and key: where they are then, and its row `[B, ...]`."""
+    noise, key = x
+    action, extras = policy(lanes.obs, noise)
+    next_obs, next_state, reward, terminated, truncated = step_batch(
+        env, key, lanes.state, action, params
+    )
+    # A lane that has ended keeps its last state: what lies beyond may not be defined. Its rows
+    # are zeros, because its last observation need not be one that a network can take.
+    obs, state = select_lanes(lanes.running, (next_obs, next_state), (lanes.obs, lanes.state))
+    seen = (lanes.obs, action, extras)
+    seen = select_lanes(lanes.running, seen, jax.tree.map(jnp.zeros_like, seen))
+    row_obs, row_action, row_extras = seen
+    length = lanes.length + lanes.running
+    truncated |= ~terminated & (length >= max_steps)
+    row = Transition(
+        obs=row_obs,
+        action=row_action,
+        reward=jnp.where(lanes.running, reward, 0.0),
+        terminated=terminated & lanes.running,
+        truncated=truncated & lanes.running,
+        next_obs=obs,
+        extras=row_extras,
+        record=(lanes.state, state) if record == "every_step" else None,
+        valid=lanes.running,
+    )
+    going = lanes.running & ~terminated & ~truncated
+    return _Lanes(obs, state, going, length, lanes.total + row.reward), row
+
+
+def _no_rows(like: Transition, length: int, state: EnvState) -> Transition:
+    """Room for `length` rows of the shapes of `like`, zeros; `state` are states to fill records."""
+    rows = jax.tree.map(
+        lambda x: jnp.zeros((length, *x.shape[1:]), x.dtype), like._replace(record=None)
+    )
+    if like.record is None:
+        return rows
+    # A state can hold random keys, of which there are no zeros.
+    kept = jax.tree.map(lambda x: jnp.broadcast_to(x, (length, *x.shape)), state)
+    return rows._replace(record=(kept, kept))
+
+
+def _played(lanes: _Lanes, rows: Transition, running: Array, record: Record) -> Played:
+    """What lanes came to of which these were `running` at first, and all their rows."""
+    count = running.sum(dtype=jnp.float32)
+    episodes = {
+        "episode/return": Mean(lanes.total.sum(), count),
+        "episode/length": Mean(lanes.length.sum(dtype=jnp.float32), count),
+    }
+    if record == "episode_end":
+        last = Recorded(lanes.state, lanes.length - 1, jnp.arange(running.shape[0]), running)
+        rows = rows._replace(record=last)
+    if record == "every_step":
+        previous, reached = rows.record
+        rows = rows._replace(record=Recorded(reached, None, None, None, previous))
+    return Played(rows, episodes, lanes.length.sum(dtype=jnp.uint32))
 
 
 @custom_vmap

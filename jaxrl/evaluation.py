@@ -10,6 +10,7 @@ moment of a run, so that two evaluations differ by their policies alone.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -41,33 +42,6 @@ def evaluation_key(seed: int) -> Key:
     return jax.random.fold_in(jax.random.key(seed), 0xE7A1)
 
 
-def play_episodes(
-    env: Any,
-    act: ActFn,
-    state: PyTree,
-    env_params: EnvParams,
-    key: Key,
-    *,
-    num_episodes: int,
-    max_steps: int,
-    greedy: bool = True,
-) -> Episodes:
-    """Plays one episode in each of `num_episodes` lanes. Pure: `jit` and `vmap` it at will.
-
-    See `play_to_end`, whose episodes these are.
-    """
-    return play_to_end(
-        env,
-        act,
-        state,
-        env_params,
-        key,
-        num_episodes=num_episodes,
-        max_steps=max_steps,
-        greedy=greedy,
-    )[0]
-
-
 def play_to_end(
     env: Any,
     act: ActFn,
@@ -79,7 +53,7 @@ def play_to_end(
     max_steps: int,
     greedy: bool = True,
 ) -> tuple[Episodes, EnvState]:
-    """The episodes `[E]`, and the environment states that they ended in.
+    """Plays one episode in each of `num_episodes` lanes. Pure: `jit` and `vmap` it at will.
 
     Args:
         env: the environment.
@@ -91,6 +65,9 @@ def play_to_end(
         max_steps: where to give up on lanes that have not ended; they come back with
             `finished` False and the return they had.
         greedy: play the policy's mode instead of sampling.
+
+    Returns:
+        The episodes `[E]`, and the environment states that they ended in.
     """
     key, key_reset = jax.random.split(key)
     obs, env_state = reset_batch(env, key_reset, env_params, num_episodes)
@@ -124,6 +101,11 @@ def play_to_end(
     carry = (jnp.int32(0), key, obs, env_state, episodes)
     *_, env_state, episodes = jax.lax.while_loop(unfinished, step, carry)
     return episodes, env_state
+
+
+def play_episodes(*args: Any, **settings: Any) -> Episodes:
+    """The episodes of `play_to_end`, which says what is to be given, without their last states."""
+    return play_to_end(*args, **settings)[0]
 
 
 def step_keys(key: Key, max_steps: int) -> tuple[Key, Key]:
@@ -177,18 +159,14 @@ def evaluate(
         )
         return summarize(Episodes(*(x[None] for x in played.episodes)), greedy)
 
-    def play(state: PyTree, env_params: EnvParams, key: Key) -> Episodes:
-        return play_episodes(
-            env,
-            algorithm.act,
-            state,
-            env_params,
-            key,
-            num_episodes=num_episodes,
-            max_steps=limit,
-            greedy=greedy,
-        )
-
+    play = partial(
+        play_episodes,
+        env,
+        algorithm.act,
+        num_episodes=num_episodes,
+        max_steps=limit,
+        greedy=greedy,
+    )
     play_all = jax.jit(jax.vmap(play, (0, None, None)))
     return summarize(play_all(states, env_params, evaluation_key(seed)), greedy)
 

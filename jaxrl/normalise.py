@@ -1,9 +1,10 @@
 """Running statistics of observations and returns, kept in the train state.
 
 Statistics have the shape of *one* observation, whatever the number of environments, so that a
-policy trained with 2048 of them is evaluated with one. They change once per update, after
-learning: within an update, acting, value estimates and gradients see the same observations.
-Evaluation freezes them simply because acting does not update them.
+policy trained with 2048 of them is evaluated with one. They change once per update. Those of
+observations do after learning: within an update, acting, value estimates and gradients see the
+same. Those of returns do before it, so that no reward is divided by the deviation of nothing.
+Evaluation freezes both simply because acting does not update them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What estimators that learn from a replay share: checks, starting, writing, gradient steps.
+"""What estimators that learn from a replay share: starting, writing, gradient steps.
 
 An update steps every environment `num_steps` times, writes that to the replay, and makes
 `replay_ratio` gradient steps for each environment step on samples from it. DQN and SAC differ in
@@ -10,7 +10,6 @@ and copy the replay. Before learning begins, gradient steps are computed and not
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -20,9 +19,9 @@ import optax
 from flax import struct
 
 from jaxrl import normalise, objectives, replay, spaces
-from jaxrl.errors import ConfigError
 from jaxrl.optim import adam, descend, polyak
 from jaxrl.replay import Layout, Replay, Sample
+from jaxrl.replay_sizes import check_length, first_update, gradient_steps
 from jaxrl.train_state import fresh
 from jaxrl.types import Array, EnvParams, Key, Mean, Metrics, PyTree, TrainState, Trajectory
 from jaxrl.vector import VectorEnv
@@ -63,65 +62,6 @@ class OffPolicyState(TrainState):
     replay: Replay
 
 
-def gradient_steps(config: Any) -> int:
-    """Gradient steps of an update.
-
-    Raises:
-        ConfigError: the replay ratio cannot be met, because that would be no whole number.
-    """
-    steps = config.num_envs * config.num_steps
-    exact = config.replay_ratio * steps
-    if round(exact) >= 1 and math.isclose(exact, round(exact), rel_tol=1e-6):
-        return round(exact)
-    near = sorted({max(1, math.floor(exact)), max(1, math.ceil(exact))})
-    raise ConfigError(
-        f"replay_ratio={config.replay_ratio} cannot be met: an update of num_envs * num_steps = "
-        f"{config.num_envs} * {config.num_steps} = {steps} steps would make {exact:g} gradient "
-        f"steps, needed is a whole number of at least 1; replay_ratio="
-        f"{' or '.join(f'{n}/{steps}' for n in near)} can be."
-    )
-
-
-def check(config: Any, *, n_step: int = 1) -> None:
-    """Refuses sizes of a replay that do not go together.
-
-    Raises:
-        ConfigError: a buffer smaller than a batch or than `n_step` rows, or a replay ratio that
-            cannot be met.
-    """
-    gradient_steps(config)
-    if config.buffer_size < config.batch_size:
-        raise ConfigError(
-            f"buffer_size={config.buffer_size} is smaller than batch_size={config.batch_size}: "
-            f"raise it to {config.batch_size} or more."
-        )
-    if config.buffer_size < n_step * config.num_envs:
-        raise ConfigError(
-            f"buffer_size={config.buffer_size} holds {config.buffer_size // config.num_envs} steps "
-            f"of each of num_envs={config.num_envs} environments, fewer than n_step={n_step}: "
-            f"raise it to {n_step * config.num_envs} or more."
-        )
-    if config.buffer_size >= 2**31:
-        raise ConfigError(
-            f"buffer_size={config.buffer_size} is beyond what a 32-bit index reaches: "
-            f"give at most {2**31 - 1}."
-        )
-
-
-def layout_of(env: Any, config: Any) -> Layout:
-    """The sizes of the replay that a config asks for."""
-    params = env.default_params
-    obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
-    limit = getattr(params, "max_steps_in_episode", None)
-    return replay.layout_for(
-        config.buffer_size // config.num_envs,
-        config.num_steps,
-        obs.dtype,
-        time_limit=None if limit is None else int(limit),
-        stored_as=None if config.store_obs_as == "same" else config.store_obs_as,
-    )
-
-
 def init(
     parts: Parts,
     env: Any,
@@ -130,6 +70,8 @@ def init(
     total_updates: Any,
     network_init: Callable[[Key], PyTree],
     targets: Callable[[PyTree], PyTree],
+    *,
+    n_step: int = 1,
 ) -> OffPolicyState:
     """A fresh train state.
 
@@ -141,18 +83,13 @@ def init(
         total_updates: where the schedules end; 0 where no run is planned.
         network_init: `key -> params`.
         targets: what of the parameters there is a target of.
+        n_step: steps of a sample's window.
 
     Raises:
         ConfigError: learning would begin after the run's end.
     """
     config = parts.config
-    per_update = config.num_envs * config.num_steps
-    if isinstance(total_updates, int) and 0 < total_updates < first_update(config) + 1:
-        raise ConfigError(
-            f"learning_starts={config.learning_starts} is beyond the run of "
-            f"{total_updates * per_update} steps: nothing would be learned. Lower it, or train "
-            "longer."
-        )
+    check_length(config, total_updates, n_step)
     key, key_params, key_env = jax.random.split(key, 3)
     params = network_init(key_params)
     vector = parts.venv.reset(key_env, env_params)
@@ -173,12 +110,6 @@ def _like_actions(env: Any, num_envs: int) -> jax.ShapeDtypeStruct:
     if spaces.is_discrete(space):
         return jax.ShapeDtypeStruct((num_envs,), replay.action_dtype(spaces.num_actions(space)))
     return jax.ShapeDtypeStruct((num_envs, *space.shape), jnp.float32)
-
-
-def first_update(config: Any) -> int:
-    """The update, from 0, at whose end `learning_starts` steps have been done."""
-    steps = config.num_envs * config.num_steps
-    return max(0, math.ceil(config.learning_starts / steps) - 1)
 
 
 def explores(state: OffPolicyState) -> Array:

@@ -1,4 +1,4 @@
-"""What on-policy actor-critics share: starting, acting, valuing, collecting, advantages.
+"""What on-policy actor-critics share: starting, acting, valuing, collecting, finishing an update.
 
 PPO, TRPO and the actor-critic differ in what they learn from a trajectory, not in how it comes
 about. The functions here take the algorithm's `parts` first, whatever else those hold; an
@@ -16,11 +16,10 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl import entropy, normalise, objectives, returns
+from jaxrl import entropy, normalise, objectives
 from jaxrl.config import validate
 from jaxrl.env_check import check_env
 from jaxrl.errors import ConfigError
-from jaxrl.minibatch import as_rows, row_weight
 from jaxrl.networks import ActorCritic, actor_critic
 from jaxrl.train_state import fresh
 from jaxrl.types import (
@@ -72,23 +71,6 @@ class Extras(NamedTuple):
 
     raw_action: Array
     log_prob: Array
-
-
-class Batch(NamedTuple):
-    """The rows a gradient step sees, `[N, ...]`; `entropy_noise` as in `jaxrl.entropy.of`.
-
-    `weight` is 1, or 0 on rows that must not be learned from; None where all may; see
-    `minibatch.row_weight`.
-    """
-
-    obs: Array
-    raw_action: Array
-    log_prob: Array
-    value: Array
-    advantage: Array
-    target: Array
-    entropy_noise: Array | None = None
-    weight: Array | None = None
 
 
 def network_of(env: Any, config: Any, *, shared_torso: bool = False) -> ActorCritic:
@@ -229,55 +211,6 @@ def at_progress(state: Any) -> Any:
         "linear", config.learning_rate, config.learning_rate_final, state.progress
     )
     return config.replace(learning_rate=learning_rate, ent_coef=entropy.coefficient(state))
-
-
-def count_rewards(state: Any, trajectory: Trajectory) -> Any:
-    """The state with the trajectory's returns in its statistics, before learning from them.
-
-    Raises:
-        ConfigError: rewards can be missing, and statistics of returns need every one.
-    """
-    if state.return_stats is not None and trajectory.labelled is not None:
-        raise ConfigError(
-            "normalize_reward=True divides by a statistic of every return, and with this reward "
-            "source some rewards are missing: use normalize_reward=False."
-        )
-    return state.replace(
-        return_stats=normalise.update_return_stats(
-            state.return_stats, trajectory, state.config.gamma
-        )
-    )
-
-
-def make_batch(parts: Parts, state: Any, trajectory: Trajectory) -> Batch:
-    """GAE advantages and targets of a trajectory `[T, B]`, as rows `[T * B]`.
-
-    Values are computed here, for all steps at once, and not while collecting: one large product
-    instead of `T` small ones. `next_obs` is from before any reset, so that a time limit
-    bootstraps from the state it cut off.
-    """
-    values = value(parts, state, trajectory.obs)
-    advantage = returns.gae(
-        normalise.scale_reward(trajectory.reward, state.return_stats),
-        values,
-        value(parts, state, trajectory.next_obs),
-        trajectory.terminated,
-        trajectory.truncated,
-        gamma=state.config.gamma,
-        gae_lambda=state.config.gae_lambda,
-    )
-    obs = normalise.see(state.obs_stats, trajectory.obs)
-    extras: Extras = trajectory.extras
-    batch = Batch(
-        obs,
-        extras.raw_action,
-        extras.log_prob,
-        values,
-        advantage,
-        advantage + values,
-        weight=row_weight(trajectory),
-    )
-    return as_rows(batch)
 
 
 def finish(

@@ -10,8 +10,9 @@ from typing import Any
 
 from jaxrl.config import is_static
 from jaxrl.errors import ConfigError, unknown_name
+from jaxrl.programs import Lane
 from jaxrl.records import TrainResult
-from jaxrl.training import Lane, train, which_seeds
+from jaxrl.training import train, which_seeds
 from jaxrl.types import Algorithm, EnvParams
 
 

@@ -39,6 +39,7 @@ ROOMS = {
     "jaxrl.minibatch": 1,
     "jaxrl.entropy": 1,
     "jaxrl.on_policy": 1,
+    "jaxrl.advantages": 1,
     "jaxrl.episodic": 1,
     "jaxrl.group": 1,
     "jaxrl.optim": 1,
@@ -47,6 +48,7 @@ ROOMS = {
     "jaxrl.q_learning": 1,
     "jaxrl.train_state": 1,
     "jaxrl.replay": 1,
+    "jaxrl.replay_sizes": 1,
     "jaxrl.stats": 1,
     # L2: estimators, rewards, policies
     "jaxrl.algorithms": 2,
@@ -56,6 +58,9 @@ ROOMS = {
     "jaxrl.evaluation": 2,
     # L3: what drives them
     "jaxrl.update": 3,
+    "jaxrl.plan": 3,
+    "jaxrl.programs": 3,
+    "jaxrl.host_loop": 3,
     "jaxrl.training": 3,
     "jaxrl.sweeping": 3,
     "jaxrl.search": 3,

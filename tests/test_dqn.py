@@ -196,6 +196,7 @@ def test_bytes_are_told_and_what_does_not_fit_is_refused(cartpole, monkeypatch):
         (dict(gamma=1.1), "gamma=1.1"),
         (dict(tau=0.0), "tau=0.0"),
         (dict(n_step=0), "n_step=0"),
+        (dict(store_obs_as="uint8"), "holds numbers from 0 to 255.*CartPole-v1 go from -"),
     ],
 )
 def test_bad_settings_are_refused(cartpole, changes, words):
@@ -208,6 +209,10 @@ def test_a_run_in_which_nothing_is_learned_is_refused(cartpole, tmp_path):
     with pytest.raises(ConfigError, match="learning_starts=2000 is beyond the run of 1000 steps"):
         train(algorithm, cartpole[1], total_steps=1000, out=tmp_path / "run")
     assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())
+    long = dict(learning_starts=0, n_step=300, buffer_size=4000)
+    algorithm = dqn(cartpole[0], DQNConfig(**SMALL | long))
+    with pytest.raises(ConfigError, match="n_step=300 is beyond the run of 250 steps of each"):
+        train(algorithm, cartpole[1], total_steps=1000)
 
 
 def test_what_it_cannot_take_is_refused(cartpole):

@@ -104,7 +104,7 @@ def test_the_temperature_brings_the_entropy_to_its_target():
     )
     assert float(policy.entropy()) == pytest.approx(target, rel=0.05)
     # The temperature that this entropy belongs to, from the closed form.
-    alpha = float(jnp.exp(state.params["log_ent_coef"]))
+    alpha = 2.0 * float(jnp.exp(state.params["log_ent_coef_shift"]))
     probs = jax.nn.softmax(jnp.array(REWARDS) / alpha)
     assert float(-(probs * jnp.log(probs)).sum()) == pytest.approx(target, rel=0.1)
     assert float(curves["policy/ent_coef"][-1]) == pytest.approx(alpha, rel=0.1)
@@ -122,7 +122,7 @@ def test_default_target_does_not_depend_on_the_units_of_actions():
 def test_losses_reach_their_own_parts_and_no_others(continuous):
     algorithm = sac(Bandit(continuous), SACConfig(hidden_sizes=(4,)))
     parts = algorithm.init.args[0]
-    params = parts.network.init(jax.random.key(0)) | {"log_ent_coef": jnp.float32(0)}
+    params = parts.network.init(jax.random.key(0)) | {"log_ent_coef_shift": jnp.float32(0)}
     action = jnp.full((6, 1), 0.5) if continuous else jnp.arange(6) % 3
     sample = Sample(
         jnp.ones((6, 1)), action, jnp.arange(6.0), jnp.full(6, 0.9), jnp.ones((6, 1)), jnp.ones(6)
@@ -130,22 +130,28 @@ def test_losses_reach_their_own_parts_and_no_others(continuous):
     noise = parts.network.noise(jax.random.key(1), (6, 2))
 
     @jax.jit
-    def gradient(sample):
+    def both(sample, config):
         def loss(p):
-            return module.loss_fn(p, params["critic"], sample, noise, parts, SACConfig())[0]
+            return module.loss_fn(p, params["critic"], sample, noise, parts, config)
 
-        return jax.grad(loss)(params)
+        return jax.grad(loss, has_aux=True)(params)
+
+    def gradient(sample):
+        return both(sample, SACConfig())[0]
 
     first = gradient(sample)
     assert any(leaf.any() for leaf in jax.tree.leaves(first["actor"]))
     # Other rewards: another critic's gradient; actor's and temperature's as they were.
     other = gradient(sample._replace(reward=jnp.zeros(6)))
     jax.tree.map(np.testing.assert_array_equal, first["actor"], other["actor"])
-    assert float(first["log_ent_coef"]) == float(other["log_ent_coef"])
+    assert float(first["log_ent_coef_shift"]) == float(other["log_ent_coef_shift"])
     assert not np.array_equal(*(jax.tree.leaves(g["critic"])[0] for g in (first, other)))
     # A batch of rows that must not be learned from moves nothing.
     none = gradient(sample._replace(weight=jnp.zeros(6)))
     assert all(not leaf.any() for leaf in jax.tree.leaves(none))
+    # A learned temperature begins at the lane's own, whatever config the algorithm was built with.
+    _, metrics = both(sample, SACConfig(ent_coef=0.25))
+    assert float(metrics["policy/ent_coef"].value) == pytest.approx(0.25)
 
 
 def test_an_action_that_is_never_taken_adds_nothing():

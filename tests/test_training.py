@@ -22,10 +22,11 @@ from jaxrl.errors import (
     UnknownNameError,
 )
 from jaxrl.evaluation import evaluation_key
+from jaxrl.programs import compile_whole
 from jaxrl.run.folder import read_run
 from jaxrl.run.machine import peak_memory_bytes
 from jaxrl.sweeping import sweep
-from jaxrl.training import compile_whole, train
+from jaxrl.training import train
 from jaxrl_envs import EnvParams
 
 STEPS = 20 * 64  # twenty updates of small_ppo

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from jaxrl.advantages import Batch
 from jaxrl.algorithms import trpo as module
 from jaxrl.algorithms.trpo import TRPOConfig, trpo
 from jaxrl.distributions import Categorical, DiagonalGaussian, TanhGaussian
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError
-from jaxrl.on_policy import Batch
 
 GOLDEN = Path(__file__).parent / "golden" / "trpo.npz"
 INPUTS, HIDDEN = 3, 5

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 import jax
+import numpy as np
 from clock import ENVS, arguments, clock_jax
 
 import jaxrl
@@ -59,7 +60,8 @@ def main() -> None:
         return train(jax.random.wrap_key_data(key), params)
 
     def last_return(out: Any) -> float:
-        return float(out[1]["episode/return"][..., -10:].mean())
+        # A point at which no episode ended is NaN.
+        return float(np.nanmean(out[1]["episode/return"][..., -10:]))
 
     clock_jax(
         run,

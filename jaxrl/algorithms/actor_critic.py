@@ -27,6 +27,7 @@ import optax
 from flax import struct
 
 from jaxrl import entropy, normalise, objectives, on_policy, returns
+from jaxrl.advantages import count_rewards
 from jaxrl.config import number, static
 from jaxrl.errors import ConfigError, known
 from jaxrl.minibatch import row_weight, unless_empty
@@ -36,7 +37,6 @@ from jaxrl.on_policy import (
     assemble,
     at_progress,
     check_spread,
-    count_rewards,
     finish,
     network_and_envs,
 )

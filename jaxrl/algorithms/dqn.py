@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxrl import objectives, off_policy, q_learning
+from jaxrl import objectives, off_policy, q_learning, replay_sizes
 from jaxrl.config import number, static, validate
 from jaxrl.critics import QNetwork, q_network
 from jaxrl.env_check import check_env
@@ -126,12 +126,12 @@ def dqn(env: Any, config: DQNConfig | None = None) -> Algorithm:
     config = config or DQNConfig()
     validate(config)
     check_env(env)
-    off_policy.check(config, n_step=config.n_step)
+    replay_sizes.check(config, n_step=config.n_step)
     spaces = env.observation_space(env.default_params), env.action_space(env.default_params)
     parts = Parts(
         network=q_network(*spaces, config, dueling=config.dueling),
         venv=vectorize(env, config.num_envs, reset=config.reset, pool_size=config.pool_size),
-        layout=off_policy.layout_of(env, config),
+        layout=replay_sizes.layout_of(env, config),
         env=env,
         config=config,
     )
@@ -151,7 +151,14 @@ def dqn(env: Any, config: DQNConfig | None = None) -> Algorithm:
 def init(parts: Parts, key: Key, env_params: EnvParams, total_updates: Any = 0) -> OffPolicyState:
     """A fresh train state; `total_updates` is where the schedules end."""
     return off_policy.init(
-        parts, parts.env, key, env_params, total_updates, parts.network.init, targets
+        parts,
+        parts.env,
+        key,
+        env_params,
+        total_updates,
+        parts.network.init,
+        targets,
+        n_step=parts.config.n_step,
     )
 
 

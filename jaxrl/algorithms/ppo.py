@@ -7,9 +7,9 @@ and clips the objective wherever the new policy has left the old one by more tha
     L(θ) = E[ min(r A, clip(r, 1-ε, 1+ε) A) ],    r = π_θ(a|s) / π_old(a|s)
 
 Read on from top to bottom: config, surrogates, builder, loss, learn. Collecting, acting and
-advantages are those of every on-policy actor-critic (`jaxrl.on_policy`). `PPOConfig.notes()` is the
-objective alone; the defaults add what practice has found to matter (Andrychowicz et al. 2021,
-Engstrom et al. 2020), each behind its own flag.
+advantages are those of every on-policy actor-critic (`jaxrl.on_policy`, `jaxrl.advantages`).
+`PPOConfig.notes()` is the objective alone; the defaults add what practice has found to matter
+(Andrychowicz et al. 2021, Engstrom et al. 2020), each behind its own flag.
 """
 
 from __future__ import annotations
@@ -23,19 +23,17 @@ import optax
 from flax import struct
 
 from jaxrl import entropy, objectives, on_policy
+from jaxrl.advantages import Batch, count_rewards, make_batch
 from jaxrl.config import number, static
 from jaxrl.errors import check_range, known, unknown_name
 from jaxrl.minibatch import check_minibatches, minibatch_rows, take, unless_empty
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
-    Batch,
     OnPolicyState,
     assemble,
     check_spread,
     collect,
-    count_rewards,
     finish,
-    make_batch,
     network_and_envs,
 )
 from jaxrl.optim import adam, descend

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxrl import normalise, objectives, off_policy, spaces
+from jaxrl import normalise, objectives, off_policy, replay_sizes, spaces
 from jaxrl.config import number, static, validate
 from jaxrl.critics import SoftActorCritic, soft_actor_critic
 from jaxrl.distributions import Categorical, Distribution, uniform_from
@@ -134,14 +134,14 @@ def sac(env: Any, config: SACConfig | None = None) -> Algorithm:
     config = config or SACConfig()
     validate(config)
     check_env(env)
-    off_policy.check(config)
+    replay_sizes.check(config)
     space = env.action_space(env.default_params)
     network = soft_actor_critic(env.observation_space(env.default_params), space, config)
     _check_target(config, space)
     parts = Parts(
         network=network,
         venv=vectorize(env, config.num_envs, reset=config.reset, pool_size=config.pool_size),
-        layout=off_policy.layout_of(env, config),
+        layout=replay_sizes.layout_of(env, config),
         env=env,
         config=config,
     )
@@ -182,7 +182,8 @@ def init(parts: Parts, key: Key, env_params: EnvParams, total_updates: Any = 0) 
         params = parts.network.init(key)
         if not parts.config.learn_ent_coef:
             return params
-        return params | {"log_ent_coef": jnp.log(jnp.float32(parts.config.ent_coef))}
+        # The distance from the config's: lanes of a sweep get theirs after this, and begin there.
+        return params | {"log_ent_coef_shift": jnp.float32(0)}
 
     return off_policy.init(parts, parts.env, key, env_params, total_updates, network_init, targets)
 
@@ -281,7 +282,7 @@ def loss_fn(
     """The losses of critics, actor and temperature, whose gradients do not mix.
 
     Args:
-        params: `actor`, `critic`, and `log_ent_coef` where that is learned.
+        params: `actor`, `critic`, and `log_ent_coef_shift` where the temperature is learned.
         target_params: the target critics'.
         sample: `[N, ...]`, observations normalised already.
         noise: `[N, 2, …]`, of an action at `next_obs` and of one at `obs`.
@@ -292,7 +293,7 @@ def loss_fn(
         The scalar sum, and its parts as metrics.
     """
     network = parts.network
-    log_ent_coef = params.get("log_ent_coef", jnp.log(config.ent_coef))
+    log_ent_coef = jnp.log(config.ent_coef) + params.get("log_ent_coef_shift", 0.0)
     ent_coef = jnp.exp(jax.lax.stop_gradient(log_ent_coef))
 
     next_policy = network.policy(params["actor"], sample.next_obs)

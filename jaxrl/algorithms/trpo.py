@@ -17,7 +17,7 @@ The divergence is the paper's, old‖new; other implementations have it the othe
 way for each kind of action. The critic is a network of its own and learns by Adam.
 
 Read on from top to bottom: config, builder, init, objective, the step, learn. Collecting, acting
-and advantages are those of every on-policy actor-critic (`jaxrl.on_policy`).
+and advantages are those of every on-policy actor-critic (`jaxrl.on_policy`, `jaxrl.advantages`).
 """
 
 from __future__ import annotations
@@ -32,21 +32,19 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from jaxrl import entropy, objectives, on_policy
+from jaxrl.advantages import Batch, count_rewards, make_batch
 from jaxrl.config import number, static
 from jaxrl.distributions import Distribution
 from jaxrl.errors import ConfigError, check_range
 from jaxrl.minibatch import check_minibatches, minibatch_rows, take, unless_empty
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
-    Batch,
     OnPolicyState,
     assemble,
     at_progress,
     check_spread,
     collect,
-    count_rewards,
     finish,
-    make_batch,
     network_and_envs,
 )
 from jaxrl.optim import adam, descend

@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import ConfigError
-from jaxrl.training import Lane, Plan, Programs, lane_arguments
+from jaxrl.plan import Plan
+from jaxrl.programs import Lane, Programs, lane_arguments
 from jaxrl.types import Algorithm, EnvParams, Metrics, PyTree, RewardSource, Trajectory
 from jaxrl.update import NEVER, Carry, ChunkReport, add_update, initial_carry, over_seeds
 
@@ -34,7 +35,7 @@ products and small loops.
 
 
 class Stages:
-    """A `training.Compiler` that keeps what does not depend on the reward.
+    """A `programs.Compiler` that keeps what does not depend on the reward.
 
     It serves one algorithm, and as many lanes as the first run has: others are compiled anew.
 
@@ -69,7 +70,7 @@ class Stages:
         lanes: Sequence[Lane],
         env_params: EnvParams,
     ) -> Programs:
-        """The programs of a run with that reward; see `training.Compiler`."""
+        """The programs of a run with that reward; see `programs.Compiler`."""
         if algorithm is not self.algorithm or plan.eval_episodes:
             raise ConfigError(
                 "these stages are of another algorithm, or the run evaluates by itself: make "

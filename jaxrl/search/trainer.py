@@ -22,10 +22,11 @@ import numpy as np
 from jaxrl.environment import episode_limit
 from jaxrl.episodes import rollout_episodes
 from jaxrl.evaluation import evaluation_key
+from jaxrl.programs import Lane
 from jaxrl.search.records import Curves
 from jaxrl.search.stages import Stages, compiled
 from jaxrl.search.task import Task
-from jaxrl.training import Lane, train
+from jaxrl.training import train
 from jaxrl.types import Key, PolicyState, PyTree, RewardSource, Trajectory
 from jaxrl.vector import reset_batch
 

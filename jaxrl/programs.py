@@ -1,0 +1,107 @@
+"""The compiled programs of a run, made before its first update.
+
+`training.train` asks a `Compiler` for them. `compile_whole` is the usual one: whole chunks of
+updates, looped on the device. `search.stages` has another, which keeps what many runs have in
+common.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.environment import episode_limit
+from jaxrl.evaluation import play_episodes
+from jaxrl.plan import Plan
+from jaxrl.types import Algorithm, EnvParams, Key, PyTree, RewardSource
+from jaxrl.update import Carry, ChunkReport, initial_carry, make_update, run_updates
+
+
+class Lane(NamedTuple):
+    """One entry of the seed axis: a seed, a config, and what to call it in a sweep."""
+
+    seed: int
+    config: Any
+    label: dict[str, Any]
+
+
+class Programs(NamedTuple):
+    """The compiled programs of a run, and what compiling them took.
+
+    Attributes:
+        init: `(keys [S], env_params, configs [S]) -> Carry`.
+        chunk: `(carry, number of updates) -> (carry, ChunkReport)`; takes the carry's memory.
+        evaluate: `(train states, env_params, key) -> Episodes`, or None where nothing evaluates.
+        compile_seconds: what making them took.
+    """
+
+    init: Callable[..., Carry]
+    chunk: Callable[..., tuple[Carry, ChunkReport]]
+    evaluate: Callable[..., Any] | None
+    compile_seconds: float
+
+
+Compiler = Callable[[Algorithm, RewardSource, Plan, Sequence[Lane], EnvParams], Programs]
+"""Makes the programs of a run. One may keep what several runs have in common."""
+
+
+def compile_whole(
+    algorithm: Algorithm,
+    reward: RewardSource,
+    plan: Plan,
+    lanes: Sequence[Lane],
+    env_params: EnvParams,
+) -> Programs:
+    """Traces and compiles everything ahead of the first update, so that it is timed apart.
+
+    A `Compiler`: collecting, annotating and learning are one program, looped on the device.
+    """
+    began = time.perf_counter()
+    args = lane_arguments(lanes, env_params)
+
+    def init(keys: Key, env_params: EnvParams, configs: PyTree) -> Carry:
+        carry = initial_carry(algorithm, reward, keys, env_params, plan.total_updates)
+        return carry._replace(train=carry.train.replace(config=configs))
+
+    def chunk(carry: Carry, length: Any) -> tuple[Carry, ChunkReport]:
+        return run_updates(make_update(algorithm, reward), carry, length)
+
+    init = jax.jit(init)
+    carry = jax.eval_shape(init, *args)
+    chunk_program = jax.jit(chunk, donate_argnums=0).lower(carry, np.int32(1)).compile()
+    evaluate_program = _compile_evaluation(algorithm, plan, carry.train, env_params)
+    init_program = init.lower(*args).compile()
+    return Programs(init_program, chunk_program, evaluate_program, time.perf_counter() - began)
+
+
+def _compile_evaluation(
+    algorithm: Algorithm, plan: Plan, states: PyTree, env_params: EnvParams
+) -> Callable[..., Any] | None:
+    """`Programs.evaluate`, for train states of these shapes."""
+    if not plan.eval_episodes:
+        return None
+    limit = episode_limit(algorithm.env, env_params, plan.max_episode_steps, "max_episode_steps")
+
+    play = partial(
+        play_episodes,
+        algorithm.env,
+        algorithm.act,
+        num_episodes=plan.eval_episodes,
+        max_steps=limit,
+        greedy=plan.eval_greedy,
+    )
+    over_seeds = jax.jit(jax.vmap(play, (0, None, None)))
+    return over_seeds.lower(states, env_params, jax.random.key(0)).compile()
+
+
+def lane_arguments(lanes: Sequence[Lane], env_params: EnvParams) -> tuple[Key, EnvParams, PyTree]:
+    """What `Programs.init` is called with: keys `[S]`, parameters, and configs, floats `[S]`."""
+    keys = jnp.stack([jax.random.key(lane.seed) for lane in lanes])
+    configs = [lane.config for lane in lanes]
+    return keys, env_params, jax.tree.map(lambda *x: jnp.asarray(x, jnp.float32), *configs)
