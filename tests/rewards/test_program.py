@@ -93,7 +93,7 @@ def refusal(body):
         ("return torch.norm(s.place[:2], dim=0) + jnp.linalg.norm([3.0, 4.0])", 10.0),
         ("return np.sum([s.x, s.y]) + np.mean(s.place) + max(s.place)", 1.5 + 7 / 3 + 4),
         ("return torch.max(s.x, s.y) + torch.max(s.place) + np.max(s.place, 0)", 10.0),
-        ("return torch.tensor([1.0, 3.0]).std() + np.std([1.0, 3.0])", 2.0),
+        ("return np.array([1.0, 3.0]).std() + np.std([1.0, 3.0])", 2.0),
         ("return torch.std(torch.tensor([1.0, 3.0]))", np.sqrt(2)),
         ("return s.x.clip(0, 1) + s.place.abs().sum().item()", 8.0),
         ("return np.clip(s.x, None, 1) + np.clip(s.x, a_min=3, a_max=4)", 4.0),
