@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import html
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,17 @@ def repeat(
         there = (path / "search.json").exists()
         where: dict[str, Any] = {"resume": path} if there else {"out": path}
         proposer = author(path, index)
+        named = say if repeats == 1 else partial(_say_of, say, f"repeat {index}")
         try:
-            results.append(search(task, proposer, mine, trainer=trainer, say=say, **where))
+            results.append(search(task, proposer, mine, trainer=trainer, say=named, **where))
         finally:
             proposer.close()
         write_report(Archive(path))
     return results
+
+
+def _say_of(say: Callable[[str], None], name: str, text: str) -> None:
+    say(f"{name}, {text}")
 
 
 def bests(results: Sequence[Result]) -> np.ndarray:
@@ -147,7 +153,8 @@ def _page(about: Mapping[str, Any], tables: Mapping[str, np.ndarray]) -> str:
     verdict = (
         "" if better is None else f"<p>A winner of {first} beats the other's: {better:.2f}</p>"
     )
-    drawn = chart("best fitness of each iteration, with the range of repeats", range(length), lines)
+    title = "best fitness of each iteration, with the range of repeats"
+    drawn = chart(title, range(length), lines, "iteration")
     heads = f"<th>IQM of the best [95 % over repeats]</th>{heads}<th>winner, held out</th>"
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Searches compared</title>'

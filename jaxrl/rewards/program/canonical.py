@@ -61,9 +61,7 @@ def _said(nodes: list[object]) -> list[object]:
     def silent(node: object) -> bool:
         if isinstance(node, ast.Expr):
             return isinstance(node.value, ast.Constant)
-        if isinstance(node, ast.ImportFrom):
-            return node.module in ("__future__", "typing")
-        return isinstance(node, (ast.Import, ast.Pass))
+        return isinstance(node, (ast.Import, ast.ImportFrom, ast.Pass))
 
     return [node for node in nodes if not silent(node)]
 

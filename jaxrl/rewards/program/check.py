@@ -114,9 +114,8 @@ def _imports(tree: ast.Module, refusals: list[Refusal]) -> tuple[dict[str, str],
     """
     modules, imported = dict(table.ALIASES), {}
     given: dict[str, str] = {}
-    for node in _nodes(tree):
-        if not isinstance(node, (ast.Import, ast.ImportFrom)):
-            continue
+    imports = [node for node in _nodes(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    for node in sorted(imports, key=lambda node: node.lineno):
         for name, path in _named(node, refusals):
             function = path not in table.MODULES
             if given.setdefault(name, path) != path or (function and name in table.ALIASES):

@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxrl.rewards.program.refusal import MAX_DIGITS_ROUNDED
-from jaxrl.rewards.program.values import added, arithmetic, as_float, is_static, is_truth
+from jaxrl.rewards.program.values import Kind, added, arithmetic, as_float, is_static, is_truth
 
 
 def on_numbers(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,6 +78,8 @@ def norm(x: Any, order: Any, axis: Any, keepdims: Any) -> Any:
 def array(x: Any, kind: Any) -> Any:
     """An array, of a kind of numbers if one is given."""
     x = jnp.asarray(x)
+    if not isinstance(kind, Kind | None):
+        raise TypeError("a dtype that is no type of numbers: write for instance jnp.float32")
     return x if kind is None else x.astype(kind.dtype)
 
 
