@@ -130,6 +130,8 @@ def refusal(body):
         ("def f():\n    return later\nlater = s.x\nreturn f()", 2.0),
         ("return int(-s.x * 1.2) + int(s.count / 2) + int(s.flag)", 2.0),
         ("return int(s.x * 1e9 * 1e3)", 2e12),
+        ("return (s.place * 1e9).astype(int)[1] + np.int32(1.5) + torch.tensor(s.x).int()", 4e9),
+        ("return s.place[np.floor(s.x).astype(int) - 1] + s.place[np.argmax(s.place)]", 8.0),
         ("return s.count + 1000000000 + 1000000000 + 1000000000", 3e9),
         (
             "t = s.count\nfor i in (0, 1):\n    for j in range(16):\n        t += t\nreturn t",

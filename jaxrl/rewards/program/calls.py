@@ -156,7 +156,9 @@ def _bound(
     values = [_argument(machine, name, entry, p, given.get(p), line) for p in entry.params]
     if name in PRODUCTS:
         return machine.product(line, entry.call, *values)
-    return machine.apply(line, entry.call, *values)
+    value = machine.apply(line, entry.call, *values)
+    kinds = [kind for kind in (table.KINDS.get(name), *values) if isinstance(kind, Kind)]
+    return machine.whole(value) if any(kind.whole for kind in kinds) else value
 
 
 def _argument(

@@ -76,10 +76,12 @@ def norm(x: Any, order: Any, axis: Any, keepdims: Any) -> Any:
 
 
 def array(x: Any, kind: Any) -> Any:
-    """An array, of a kind of numbers if one is given."""
+    """An array, of a kind of numbers if one is given; whole floats for integers, as `int` gives."""
     x = jnp.asarray(x)
     if not isinstance(kind, Kind | None):
         raise TypeError("a dtype that is no type of numbers: write for instance jnp.float32")
+    if kind is not None and kind.whole and jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.trunc(x)
     return x if kind is None else x.astype(kind.dtype)
 
 

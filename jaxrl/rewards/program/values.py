@@ -111,7 +111,7 @@ class Kind:
     """A type of numbers, such as `jnp.float32`."""
 
     def __init__(self, dtype: Any) -> None:
-        self.dtype = dtype
+        self.dtype, self.whole = dtype, jnp.issubdtype(dtype, jnp.integer)
 
 
 def is_static(value: Any) -> bool:
