@@ -7,16 +7,17 @@ from typing import Any
 
 import jax
 
-from jaxrl.rewards.program.expressions import (
-    bounded,
-    combine,
-    component_name,
-    item_of,
-    value_of,
-)
+from jaxrl.rewards.program.expressions import bounded, combine, value_of
 from jaxrl.rewards.program.machine import Machine, Scope
 from jaxrl.rewards.program.refusal import refuse
-from jaxrl.rewards.program.values import Components, elements, kind_of, owned
+from jaxrl.rewards.program.values import (
+    Components,
+    component_name,
+    elements,
+    item_of,
+    kind_of,
+    owned,
+)
 
 
 def assign(machine: Machine, target: ast.expr, value: Any, scope: Scope) -> None:

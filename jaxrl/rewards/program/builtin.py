@@ -9,19 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrl.rewards.program.numerals import arithmetic, as_float, is_static
 from jaxrl.rewards.program.operators import binary
 from jaxrl.rewards.program.refusal import MAX_DIGITS_ROUNDED, MAX_LOOP, refuse
-from jaxrl.rewards.program.values import (
-    Addends,
-    Components,
-    arithmetic,
-    as_float,
-    elements,
-    is_static,
-    numeric,
-    scalar,
-    truth,
-)
+from jaxrl.rewards.program.values import Addends, Components, elements, numeric, scalar, truth
 
 
 def builtin(name: str, args: list[Any], keywords: dict[str, Any], line: int) -> Any:

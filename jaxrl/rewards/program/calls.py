@@ -10,9 +10,10 @@ from typing import Any
 
 import jax
 
-from jaxrl.rewards.program import table
+from jaxrl.rewards.program import libraries, table
 from jaxrl.rewards.program.builtin import builtin
 from jaxrl.rewards.program.machine import Helper, Machine, Scope
+from jaxrl.rewards.program.numerals import is_static
 from jaxrl.rewards.program.refusal import nearest, refuse
 from jaxrl.rewards.program.values import (
     Addends,
@@ -20,7 +21,6 @@ from jaxrl.rewards.program.values import (
     Kind,
     State,
     elements,
-    is_static,
     kind_of,
     numeric,
 )
@@ -92,7 +92,9 @@ def invoke(
     if func.attr not in table.METHODS or isinstance(owner, (Addends, Components, str, Kind)):
         advice = nearest(func.attr, table.METHODS)
         raise refuse(line, f"method {func.attr} of {kind_of(owner)}", advice)
-    if program.torch and (func.attr in table.OTHERS_BY_TORCH or (func.attr in EXTREMES and args)):
+    if program.torch and (
+        func.attr in libraries.OTHERS_BY_TORCH or (func.attr in EXTREMES and (args or keywords))
+    ):
         advice = f"write np.{func.attr}(x) or torch.{func.attr}(x)"
         raise refuse(line, f"method {func.attr}, {BY_LIBRARY}", advice)
     method = table.METHODS[func.attr]
@@ -116,7 +118,7 @@ def _from_table(
 ) -> Any:
     """Calls a function by its module and name, `jax.numpy.exp`."""
     name, line = path.rpartition(".")[2], node.lineno
-    entry = table.entry(path)
+    entry = libraries.entry(path)
     if entry is None:
         raise refuse(line, f"unknown function {dotted(node.func)}", _known(name))
     if name == "hypot":

@@ -12,7 +12,7 @@ import ast
 import difflib
 import hashlib
 
-from jaxrl.rewards.program import table
+from jaxrl.rewards.program import libraries
 from jaxrl.rewards.program.check import Checked
 
 SILENT = {"ctx", "type_comment", "kind", "type_params", "annotation", "returns", "type_ignores"}
@@ -44,9 +44,9 @@ def _written(node: object, program: Checked) -> str:
     if isinstance(node, ast.AnnAssign) and node.value is not None:
         node = ast.Assign(targets=[node.target], value=node.value)
     if isinstance(node, ast.Attribute) and (module := _module(node.value, program)):
-        return f"(table {table.spelled(f'{module}.{node.attr}')})"
+        return f"(table {libraries.spelled(f'{module}.{node.attr}')})"
     if isinstance(node, ast.Name) and node.id in program.imported:
-        return f"(table {table.spelled(program.imported[node.id])})"
+        return f"(table {libraries.spelled(program.imported[node.id])})"
     fields = [
         f"{name}={_written(getattr(node, name, None), program)}"
         for name in node._fields

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jaxrl.rewards.program import operators, table
 from jaxrl.rewards.program.calls import dotted, from_module, invoke
 from jaxrl.rewards.program.machine import Helper, Machine, Scope
+from jaxrl.rewards.program.numerals import as_float
 from jaxrl.rewards.program.refusal import (
     MAX_AXES,
     MAX_COMPONENTS,
-    MAX_NAME,
     nearest,
     quoted,
     refuse,
@@ -23,9 +23,9 @@ from jaxrl.rewards.program.refusal import (
 from jaxrl.rewards.program.values import (
     Components,
     State,
-    as_float,
+    component_name,
     elements,
-    is_number,
+    item_of,
     kind_of,
     numeric,
     scalar,
@@ -148,21 +148,6 @@ def _dict(machine: Machine, node: ast.Dict, scope: Scope) -> Any:
         value = value_of(machine, value_node, scope)
         items[component_name(key, key_node.lineno)] = item_of(value, value_node.lineno)
     return bounded(machine, Components(items), node.lineno)
-
-
-def component_name(key: Any, line: int) -> str:
-    """A key of a dict, if it can name a component."""
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_NAME or not key.isprintable():
-        advice = f"use strings of 1 to {MAX_NAME} letters"
-        raise refuse(line, "a key that is no name of a component", advice)
-    return key
-
-
-def item_of(value: Any, line: int) -> Any:
-    """What an item of a dict can hold: a number, an array or a tuple."""
-    if isinstance(value, tuple) or is_number(value):
-        return value
-    raise refuse(line, f"{kind_of(value)} in a dict", "put numbers into dicts")
 
 
 def bounded(machine: Machine, components: Components, line: int) -> Components:

@@ -10,8 +10,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxrl.rewards.program.numerals import added, arithmetic, as_float, is_static, is_truth
 from jaxrl.rewards.program.refusal import MAX_DIGITS_ROUNDED
-from jaxrl.rewards.program.values import Kind, added, arithmetic, as_float, is_static, is_truth
+from jaxrl.rewards.program.values import Kind
 
 
 def on_numbers(call: Callable[..., Any]) -> Callable[..., Any]:

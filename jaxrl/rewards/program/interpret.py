@@ -11,17 +11,11 @@ import numpy as np
 
 from jaxrl.rewards.program.check import Checked
 from jaxrl.rewards.program.machine import Helper, Machine, Scope
+from jaxrl.rewards.program.numerals import as_float, is_number
 from jaxrl.rewards.program.refusal import refuse
 from jaxrl.rewards.program.schema import ActionSchema, Schema
 from jaxrl.rewards.program.statements import call_helper, run_block
-from jaxrl.rewards.program.values import (
-    Components,
-    State,
-    as_float,
-    is_number,
-    kind_of,
-    numeric,
-)
+from jaxrl.rewards.program.values import Components, State, kind_of, numeric
 from jaxrl.types import Array
 
 TOTAL = "total"

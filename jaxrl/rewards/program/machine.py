@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxrl.errors import ProgramError
 from jaxrl.rewards.program.check import Checked
+from jaxrl.rewards.program.numerals import as_float, is_static
 from jaxrl.rewards.program.refusal import (
     MAX_AXES,
     MAX_ELEMENTS,
@@ -24,7 +25,7 @@ from jaxrl.rewards.program.refusal import (
     refuse,
 )
 from jaxrl.rewards.program.schema import Schema
-from jaxrl.rewards.program.values import Torn, as_float, is_static
+from jaxrl.rewards.program.values import Torn
 
 NOT_COMPUTABLE = (
     *(TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError, NotImplementedError),

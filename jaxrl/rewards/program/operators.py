@@ -14,17 +14,16 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxrl.rewards.program.refusal import MAX_EXPONENT, MAX_STATIC, refuse
-from jaxrl.rewards.program.values import (
+from jaxrl.rewards.program.numerals import (
     added,
     arithmetic,
     as_float,
     is_number,
     is_static,
     is_truth,
-    kind_of,
-    numeric,
 )
+from jaxrl.rewards.program.refusal import MAX_EXPONENT, MAX_STATIC, refuse
+from jaxrl.rewards.program.values import kind_of, numeric
 
 STATIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

@@ -215,37 +215,6 @@ _add("hstack", lambda xs: jnp.hstack([jnp.asarray(x) for x in xs]), "xs*")
 _add("ravel flatten", lambda x: jnp.ravel(jnp.asarray(x)), "x")
 _add("squeeze", formulas.squeeze, "x axis?!")
 
-OTHERS_BY_TORCH = {
-    name: function(partial(formulas.spread, call, 1), "x axis?! correction?!")
-    for name, call in {"std": jnp.std, "var": jnp.var}.items()
-}
-"""Deviations, which torch divides by `n - 1`."""
-BY_LIBRARY: dict[str, dict[str, Function]] = {
-    "torch": {
-        **OTHERS_BY_TORCH,
-        "max": function(partial(formulas.torch_extreme, jnp.maximum, jnp.max), "x y?"),
-        "min": function(partial(formulas.torch_extreme, jnp.minimum, jnp.min), "x y?"),
-    },
-    "math": {
-        "remainder": function(formulas.math_remainder, "x y"),
-        "isclose": function(formulas.math_isclose, "x y rel_tol?! abs_tol?!"),
-    },
-}
-"""Functions that mean something else where one library is asked for them."""
-
-
-def spelled(path: str) -> str:
-    """What a function is called whoever is asked: `exp` of `jax.numpy.exp`, `torch.std` of that."""
-    library, name = path.partition(".")[0], path.rpartition(".")[2]
-    return f"{library}.{name}" if name in BY_LIBRARY.get(library, ()) else name
-
-
-def entry(path: str) -> Function | None:
-    """The entry of a function by its module and name; None where there is none."""
-    library, _, name = spelled(path).rpartition(".")
-    return BY_LIBRARY[library][name] if library else FUNCTIONS.get(name)
-
-
 METHODS: dict[str, Function] = {
     name: FUNCTIONS[name]
     for name in (

@@ -12,16 +12,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxrl.rewards.program.refusal import MAX_LOOP, nearest, quoted, refuse
+from jaxrl.rewards.program.numerals import arithmetic, is_number, is_static, is_truth
+from jaxrl.rewards.program.refusal import MAX_LOOP, MAX_NAME, nearest, quoted, refuse
 from jaxrl.rewards.program.schema import Schema
 from jaxrl.types import Array
 
 FRESH = object()
 """The owner of a dict that has no name yet."""
-SMALL = 2**20
-"""An integer up to which adding it, as often as a program can, does not wrap around."""
 BEFORE = "give it a value before the if, such as 0.0"
 
 
@@ -114,16 +112,6 @@ class Kind:
         self.dtype, self.whole = dtype, jnp.issubdtype(dtype, jnp.integer)
 
 
-def is_static(value: Any) -> bool:
-    """Whether it is a number that follows from the text alone."""
-    return isinstance(value, (bool, int, float))
-
-
-def is_number(value: Any) -> bool:
-    """Whether it can be computed with: a number or an array."""
-    return isinstance(value, (bool, int, float, jax.Array))
-
-
 def kind_of(value: Any) -> str:
     """What a value is, in words for an author."""
     if isinstance(value, jax.Array):
@@ -156,33 +144,6 @@ def numeric(value: Any, line: int, advice: str = "use numbers and arrays") -> An
     if not is_number(value):
         raise refuse(line, f"{kind_of(value)} where a number is needed", advice)
     return value
-
-
-def arithmetic(value: Any) -> Any:
-    """A value as `+` and `*` take it: truths count 0 or 1, as Python's do."""
-    if isinstance(value, jax.Array) and value.dtype == jnp.bool_:
-        return value.astype(jnp.int32)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > np.iinfo("i4").max:
-        return float(value)
-    return value
-
-
-def added(call: Callable[..., Any], a: Any, b: Any) -> Any:
-    """`call(a, b)`, a sum or a difference; of integers that may be large as floats."""
-    if not (_adds_little(a) or _adds_little(b)):
-        return call(as_float(a), as_float(b))
-    return call(arithmetic(a), arithmetic(b))
-
-
-def _adds_little(value: Any) -> bool:
-    return is_truth(value) or (is_static(value) and abs(value) <= SMALL)
-
-
-def as_float(value: Any) -> Any:
-    """A value as numbers that cannot wrap around."""
-    if isinstance(value, jax.Array):
-        return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(jnp.float32)
-    return float(value)
 
 
 def scalar(value: Any, line: int, use: str) -> Any:
@@ -239,11 +200,6 @@ def select(cond: Any, yes: Any, no: Any, line: int, where: Callable[..., Any] = 
     return where(cond, yes, no)
 
 
-def is_truth(value: Any) -> bool:
-    """Whether it is true or false, or an array of such."""
-    return isinstance(value, bool) or (isinstance(value, jax.Array) and value.dtype == jnp.bool_)
-
-
 def elements(value: Any, line: int) -> tuple[Any, ...]:
     """What a loop or an unpacking goes through."""
     if isinstance(value, State):
@@ -258,3 +214,18 @@ def elements(value: Any, line: int) -> tuple[Any, ...]:
         advice = "use a tuple, or range(n) with n up to 16"
         raise refuse(line, f"{kind_of(value)} where a sequence is needed", advice)
     return value
+
+
+def component_name(key: Any, line: int) -> str:
+    """A key of a dict, if it can name a component."""
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_NAME or not key.isprintable():
+        advice = f"use strings of 1 to {MAX_NAME} letters"
+        raise refuse(line, "a key that is no name of a component", advice)
+    return key
+
+
+def item_of(value: Any, line: int) -> Any:
+    """What an item of a dict can hold: a number, an array or a tuple."""
+    if isinstance(value, tuple) or is_number(value):
+        return value
+    raise refuse(line, f"{kind_of(value)} in a dict", "put numbers into dicts")
