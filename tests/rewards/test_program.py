@@ -216,6 +216,8 @@ def test_value(body, expected):
         ("print(s.x)\nreturn 1", 2, "nobody uses", "leave it out"),
         ("x = None\nreturn 1", 2, "None as a value", "assign a number"),
         ("import os\nreturn 1", 2, "import of os", "leave it out"),
+        ("return np.concatenate([(1, (2, 3)), s.place])[0]", 2, "different shapes", "numbers"),
+        ("return np.sum((s.x, s.place))", 2, "different shapes", "numbers and arrays"),
         ("return s.place[3]", 2, "index 3 is out of bounds", "fit"),
         ("return round(s.x, 99)", 2, "round to 99 digits", "up to 15"),
         ("return np.round(s.x, -99)", 2, "round to -99 digits", "fit"),
@@ -467,6 +469,7 @@ def test_rule_of_continuous_actions():
         ("return s.x", "act returns a fraction: return an integer from 0 to 2"),
         ("return s.place", "act returns an array of shape"),
         ("return s", "a whole state where a number is needed"),
+        ("return s.x, s.place", "a tuple of different shapes where numbers are needed"),
         ("return 'left'", "a string where a number is needed"),
     ],
 )

@@ -140,6 +140,8 @@ def numeric(value: Any, line: int, advice: str = "use numbers and arrays") -> An
         parts = [numeric(item, line, advice) for item in value]
         if not parts:
             raise refuse(line, "an empty tuple where numbers are needed", advice)
+        if len({jnp.shape(part) for part in parts}) > 1:
+            raise refuse(line, "a tuple of different shapes where numbers are needed", advice)
         return jnp.stack([jnp.asarray(part) for part in parts])
     if not is_number(value):
         raise refuse(line, f"{kind_of(value)} where a number is needed", advice)
