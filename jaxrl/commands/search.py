@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ the author, who improves them. Without --proposer the author is a grammar that n
 """
 BARS = (2000.0, 3000.0, 4000.0)
 """Levels of fitness that a comparison counts, those of ActionVLM's §4.4."""
+BLIND = ("grammar", "replay")
+"""Authors that look at no pictures."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +110,8 @@ def main(argv: Sequence[str]) -> None:
     arms = {"without screenshots": False, "with screenshots": True}
     if not options.compare_screenshots:
         arms = {name: on for name, on in arms.items() if on == settings.screenshots}
+    if any(arms.values()) and options.proposer.partition(":")[0] in BLIND:
+        print(f"{options.proposer} looks at no pictures: with and without is the same to it")
     trainer = trainer_for(task, settings)
     results = {
         name: repeat(
@@ -116,7 +121,7 @@ def main(argv: Sequence[str]) -> None:
             folder / name.replace(" ", "-") if len(arms) > 1 else folder,
             options.repeats,
             trainer=trainer,
-            say=print,
+            say=print if len(arms) == 1 else partial(print, f"{name},"),
         )
         for name, on in arms.items()
     }

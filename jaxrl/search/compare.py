@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +65,17 @@ def repeat(
         there = (path / "search.json").exists()
         where: dict[str, Any] = {"resume": path} if there else {"out": path}
         proposer = author(path, index)
+        named = say if repeats == 1 else partial(_say_of, say, f"repeat {index}")
         try:
-            results.append(search(task, proposer, mine, trainer=trainer, say=say, **where))
+            results.append(search(task, proposer, mine, trainer=trainer, say=named, **where))
         finally:
             proposer.close()
         write_report(Archive(path))
     return results
+
+
+def _say_of(say: Callable[[str], None], name: str, text: str) -> None:
+    say(f"{name}, {text}")
 
 
 def bests(results: Sequence[Result]) -> np.ndarray:
@@ -111,7 +118,11 @@ def write_comparison(
         about["probability_of_improvement"] = probability_of_improvement(first, second)
     write_json(folder / "comparison.json", about)
     path = folder / "comparison.html"
-    path.write_text(_page(about, tables), encoding="utf-8")
+    reports = {
+        name: [os.path.relpath(r.path / "report.html", folder) for r in results]
+        for name, results in arms.items()
+    }
+    path.write_text(_page(about, tables, reports), encoding="utf-8")
     return path
 
 
@@ -124,36 +135,47 @@ def _interval(values: np.ndarray) -> dict[str, Any]:
     return {"mean": float(finite.mean()), **over_seeds(finite), "failed": failed}
 
 
-def _page(about: Mapping[str, Any], tables: Mapping[str, np.ndarray]) -> str:
+def _page(
+    about: Mapping[str, Any], tables: Mapping[str, np.ndarray], reports: Mapping[str, list[str]]
+) -> str:
     length = max(table.shape[1] for table in tables.values())
     lines = {
         name: np.pad(t.T, ((0, length - t.shape[1]), (0, 0)), constant_values=np.nan)
         for name, t in tables.items()
     }
-    rows = []
+    rows, links = [], []
     for name in tables:
         arm = about[name]
-        cells = [_said(cell) for cell in arm["iterations"]] + [_said(arm["winner"])]
+        cells = [_said(cell) for cell in arm["iterations"]]
+        cells += [""] * (length - len(cells)) + [_said(arm["winner"])]
+        cells += [f"{count:.2f}" for count in arm["above"].values()]
         inside = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(f"<tr><td>{html.escape(name)}</td>{inside}</tr>")
-    heads = "".join(f"<th>{i}</th>" for i in range(length))
-    above = "".join(
-        f"<p>{html.escape(name)}: iterations a search whose best is above {bar}: {count:.2f}</p>"
-        for name in tables
-        for bar, count in about[name]["above"].items()
-    )
+        links += [_link(name, path) for path in reports[name]]
+    first = about[next(iter(tables))]
+    heads = [f"iteration {i}" for i in range(length)] + ["winner, held out"]
+    heads += [f"iterations a search whose best is above {bar}" for bar in first["above"]]
     better = about.get("probability_of_improvement")
-    first = html.escape(next(iter(tables)))
+    names = [html.escape(name) for name in tables]
     verdict = (
-        "" if better is None else f"<p>A winner of {first} beats the other's: {better:.2f}</p>"
+        ""
+        if better is None
+        else f"<p>Probability that a winner {names[0]} beats one {names[1]}: {better:.2f}</p>"
     )
-    drawn = chart("best fitness of each iteration, with the range of repeats", range(length), lines)
-    heads = f"<th>IQM of the best [95 % over repeats]</th>{heads}<th>winner, held out</th>"
+    title = "best fitness by iteration, range of repeats"
+    drawn = chart(title, range(length), lines, "iteration")
+    shown = "".join(f"<th>{h}</th>" for h in ("IQM of the best [95 % over repeats]", *heads))
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Searches compared</title>'
         f"<style>{STYLE}</style><body><h1>Searches compared</h1>{drawn}"
-        f"<table><tr>{heads}</tr>{''.join(rows)}</table>{above}{verdict}</body></html>\n"
+        f"<table><tr>{shown}</tr>{''.join(rows)}</table>"
+        f"{verdict}<ul>{''.join(links)}</ul></body></html>\n"
     )
+
+
+def _link(name: str, path: str) -> str:
+    shown = html.escape(path)
+    return f'<li>{html.escape(name)}: <a href="{shown}">{shown}</a></li>'
 
 
 def _said(cell: Mapping[str, Any]) -> str:

@@ -209,8 +209,15 @@ def open_proposer(
     """
     if spec == "grammar":
         return Grammar(task.schema, seed, task.steps)
-    if spec.startswith(ARCHIVE) and Path(spec.removeprefix(ARCHIVE)).is_dir():
-        return ArchiveProposer(spec.removeprefix(ARCHIVE))
+    if spec.startswith(ARCHIVE):
+        path = Path(spec.removeprefix(ARCHIVE))
+        if path.is_dir():
+            return ArchiveProposer(path)
+        if not path.exists():
+            raise ConfigError(
+                f"{spec}: there is nothing at {path}: give the folder of a search, a folder of .py "
+                "files, or an answers.sqlite."
+            )
     from jaxrl.vlm.specs import client
 
     sampling = {name: asking.pop(name) for name in ("max_tokens", "temperature") if name in asking}

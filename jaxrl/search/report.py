@@ -24,6 +24,7 @@ td, th { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right
 td:first-child, th:first-child { text-align: left }
 pre { background: #f6f6f4; padding: .8rem; overflow-x: auto; font-size: 13px }
 pre .add { background: #dcf1df } pre .cut { background: #f8dede }
+.row > div { max-width: 40rem } section .row > div { max-width: 23rem }
 svg text { font-size: 10px; fill: #444 } .legend span { margin-right: 1rem; font-size: 13px }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start }
 .best { border-left: 4px solid #2d8a4e; padding-left: 1rem } .refused { color: #a02020 }
@@ -60,7 +61,7 @@ def _summary(
 ) -> str:
     rows = {
         "author": asked["author"],
-        "screenshots": "shown to the author" if asked["screenshots"] else "not shown",
+        "screenshots": "offered to the author" if asked["screenshots"] else "none",
         "each candidate": f"{asked['seeds']} seeds of {asked['total_steps']:,} steps",
     }
     if preflight is not None:
@@ -72,12 +73,14 @@ def _summary(
     if result.get("stopped"):
         rows["stopped"] = result["stopped"]
     rows |= {f"cost: {k}": f"{v:,}" for k, v in result.get("cost", {}).items() if v is not None}
-    rows |= {f"seconds: {k}": f"{v:.1f}" for k, v in result.get("seconds", {}).items()}
+    for name, seconds in result.get("seconds", {}).items():
+        what = "its iterations from end to end" if name == "all" else name
+        rows[f"seconds: {what}"] = f"{seconds:.1f}"
     cells = (
         f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in rows.items()
     )
     best = np.array([np.nan if i.best is None else i.candidates[i.best].score for i in history])
-    curve = chart("best fitness of each iteration", range(len(best)), {"best": best})
+    curve = chart("best fitness of each iteration", range(len(best)), {"best": best}, "iteration")
     return f'<div class="row"><table>{"".join(cells)}</table><div>{curve}</div></div>'
 
 
@@ -95,7 +98,9 @@ def _table(history: Sequence[Iteration]) -> str:
         rows.append(
             f'<tr><td><a href="#i{iteration.number}">{iteration.number}</a></td>{inside}</tr>'
         )
-    return f"<table><tr><th>iteration</th><th>fitness</th></tr>{''.join(rows)}</table>"
+    most = max((len(i.candidates) for i in history), default=1)
+    heads = "".join(f"<th>candidate {k}</th>" for k in range(most))
+    return f"<table><tr><th>fitness of iteration</th>{heads}</tr>{''.join(rows)}</table>"
 
 
 def _outcome(candidate: Candidate) -> str:
@@ -165,4 +170,4 @@ def _program(candidate: Candidate, parent: Candidate | None) -> str:
 
 
 def _picture(data: bytes, kind: str) -> str:
-    return f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+    return f'<img alt="a rollout" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'

@@ -24,8 +24,8 @@ from jaxrl.search.propose import NoProposal, Proposer
 from jaxrl.search.records import Candidate, Iteration, Proposal, best_of
 from jaxrl.search.settings import Settings
 from jaxrl.search.task import Task
-from jaxrl.search.trainer import Trained, Trainer, candidate_policies, native_returns
-from jaxrl.types import Key, RewardSource
+from jaxrl.search.trainer import Trained, Trainer, candidate_policies, joined, native_returns
+from jaxrl.types import Key, PolicyState, RewardSource
 
 PREFLIGHT, SELECTING, REPORTING, FITNESS = 0, 1, 2, 1000
 """Streams of evaluation: of the preflight, which finalist, the winner, and each iteration's."""
@@ -126,6 +126,18 @@ class Rounds:
         keys = jax.random.split(self._key(stream), rollouts)
         returns = [native_returns(self.trainer.play(policies, key))[0] for key in keys]
         return np.concatenate([np.asarray(r, np.float64) for r in returns], axis=-1).mean(-1)
+
+    def held_out(self, policies: Sequence[PolicyState], stream: int) -> list[np.ndarray]:
+        """Mean native returns `[S]` of each candidate's policies, on a stream's start states."""
+        count, seeds = self.settings.candidates, self.settings.seeds
+        found = []
+        for first in range(0, len(policies), count):
+            group = policies[first : first + count]
+            # As many lanes as ever, so that nothing has to be compiled.
+            lanes = joined([*group, *[group[0]] * (count - len(group))])
+            means = self.fitness(lanes, stream, self.settings.held_out)
+            found += [means[k * seeds : (k + 1) * seeds] for k in range(len(group))]
+        return found
 
     def count(self, seconds: dict[str, float]) -> None:
         """Adds to `self.seconds`."""

@@ -26,7 +26,7 @@ from jaxrl.search.records import Iteration
 from jaxrl.search.rounds import REPORTING, SELECTING, Rounds
 from jaxrl.search.settings import Settings
 from jaxrl.search.task import Task
-from jaxrl.search.trainer import Trainer, joined
+from jaxrl.search.trainer import Trainer
 from jaxrl.types import PolicyState
 
 Winner = tuple[int, int]
@@ -118,16 +118,7 @@ def search(
     if out is not None and resume is not None:
         raise ConfigError("out and resume name two folders: a resumed search goes on in its own.")
     archive = Archive(resume or out or tempfile.mkdtemp(prefix="jaxrl-search-"))
-    asked = {
-        "env": task.name,
-        "env_params": plain(task.params),
-        "goal": task.goal,
-        "schema": task.schema.to_json(),
-        "author": proposer.name,
-        "learner": plain(task.config),
-        **dataclasses.asdict(settings),
-    }
-    history = archive.begin(asked, resume=resume is not None)
+    history = archive.begin(_asked(task, proposer, settings), resume=resume is not None)
     rounds = Rounds(task, proposer, settings, archive, trainer or trainer_for(task, settings))
     preflight = rounds.preflight()
     if preflight:
@@ -146,6 +137,19 @@ def search(
     )
     archive.write("result.json", result.to_json())
     return result
+
+
+def _asked(task: Task, proposer: Proposer, settings: Settings) -> dict[str, Any]:
+    """What a search is of, as plain data: whoever resumes it must ask for the same."""
+    return {
+        "env": task.name,
+        "env_params": plain(task.params),
+        "goal": task.goal,
+        "schema": task.schema.to_json(),
+        "author": proposer.name,
+        "learner": plain(task.config),
+        **dataclasses.asdict(settings),
+    }
 
 
 def trainer_for(task: Task, settings: Settings) -> Trainer:
@@ -201,9 +205,9 @@ def _select(
     began = time.perf_counter()
     like = _policies_like(rounds)
     policies = [rounds.archive.load_policies(i.number, like) for i in finalists]
-    scores = [fitness.mean() for fitness in _held_out(rounds, policies, SELECTING)]
+    scores = [fitness.mean() for fitness in rounds.held_out(policies, SELECTING)]
     at = int(np.argmax(scores))
-    held_out = _held_out(rounds, [policies[at]], REPORTING)[0]
+    held_out = rounds.held_out([policies[at]], REPORTING)[0]
     rounds.count({"select": time.perf_counter() - began})
     chosen = finalists[at]
     assert chosen.best is not None
@@ -221,19 +225,6 @@ def _policies_like(rounds: Rounds) -> PolicyState:
     shapes = jax.eval_shape(one, jax.random.key(0))
     seeds = rounds.settings.seeds
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), shapes)
-
-
-def _held_out(rounds: Rounds, policies: Sequence[PolicyState], stream: int) -> list[np.ndarray]:
-    """Mean native returns `[S]` of each, on the stream's start states."""
-    count, seeds = rounds.settings.candidates, rounds.settings.seeds
-    found = []
-    for first in range(0, len(policies), count):
-        group = policies[first : first + count]
-        # As many lanes as ever, so that nothing has to be compiled.
-        lanes = joined([*group, *[group[0]] * (count - len(group))])
-        means = rounds.fitness(lanes, stream, rounds.settings.held_out)
-        found += [means[k * seeds : (k + 1) * seeds] for k in range(len(group))]
-    return found
 
 
 def _line(iteration: Iteration) -> str:

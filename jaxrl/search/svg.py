@@ -12,10 +12,12 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 8, 20, 22
 COLORS = ("#1f6fb4", "#d1662b", "#2d8a4e", "#8a4fa3", "#b3323c", "#5b6670", "#a3842a", "#2a9a9a")
 
 
-def chart(title: str, x: Sequence[float], lines: Mapping[str, np.ndarray]) -> str:
+def chart(
+    title: str, x: Sequence[float], lines: Mapping[str, np.ndarray], unit: str = "steps"
+) -> str:
     """A chart of lines `[P]`, or of bands `[P, S]` that are drawn as mean, lowest and highest.
 
-    Points that are not finite are left out.
+    Points that are not finite are left out. `unit` is that of `x`.
     """
     tables = {name: np.atleast_2d(values.T).T for name, values in lines.items()}
     finite = np.concatenate([t[np.isfinite(t)] for t in tables.values()] or [np.zeros(0)])
@@ -31,7 +33,7 @@ def chart(title: str, x: Sequence[float], lines: Mapping[str, np.ndarray]) -> st
         up = (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
         return f"{across:.1f},{HEIGHT - BOTTOM - up:.1f}"
 
-    drawn = [_frame(title, first, last, low, high)]
+    drawn = [_frame(title, (first, last), (low, high), unit)]
     for index, (name, table) in enumerate(tables.items()):
         color = COLORS[index % len(COLORS)]
         rows = [i for i in range(len(x)) if np.isfinite(table[i]).any()]
@@ -49,16 +51,24 @@ def chart(title: str, x: Sequence[float], lines: Mapping[str, np.ndarray]) -> st
     )
 
 
-def _frame(title: str, first: float, last: float, low: float, high: float) -> str:
+def _frame(title: str, x: tuple[float, float], y: tuple[float, float], unit: str) -> str:
     base, top = HEIGHT - BOTTOM, TOP
     return (
         f'<text x="{LEFT}" y="13" font-weight="600">{html.escape(title)}</text>'
         f'<path d="M{LEFT},{top}V{base}H{WIDTH - RIGHT}" fill="none" stroke="#999"/>'
-        f'<text x="{LEFT - 4}" y="{base}" text-anchor="end">{low:.4g}</text>'
-        f'<text x="{LEFT - 4}" y="{top + 8}" text-anchor="end">{high:.4g}</text>'
-        f'<text x="{LEFT}" y="{HEIGHT - 6}">{first:,.0f}</text>'
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{last:,.0f} steps</text>'
+        f'<text x="{LEFT - 4}" y="{base}" text-anchor="end">{_tick(y[0])}</text>'
+        f'<text x="{LEFT - 4}" y="{top + 8}" text-anchor="end">{_tick(y[1])}</text>'
+        f'<text x="{LEFT}" y="{HEIGHT - 6}">{x[0]:,.0f}</text>'
+        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{x[1]:,.0f} {unit}</text>'
     )
+
+
+def _tick(value: float) -> str:
+    """A number in the few letters that there is room for."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def _legend(names: Mapping[str, np.ndarray]) -> str:

@@ -39,6 +39,8 @@ STATE = {
     "place": jnp.array([3.0, 4.0, 0.0]),
 }
 
+MODULES = ("np", "jnp", "torch")
+
 
 def program(body, schema=WORLD):
     """A program of a body, which may call the states `s` and `n`."""
@@ -93,7 +95,7 @@ def refusal(body):
         ("return torch.norm(s.place[:2], dim=0) + jnp.linalg.norm([3.0, 4.0])", 10.0),
         ("return np.sum([s.x, s.y]) + np.mean(s.place) + max(s.place)", 1.5 + 7 / 3 + 4),
         ("return torch.max(s.x, s.y) + torch.max(s.place) + np.max(s.place, 0)", 10.0),
-        ("return torch.tensor([1.0, 3.0]).std() + np.std([1.0, 3.0])", 2.0),
+        ("return np.array([1.0, 3.0]).std() + np.std([1.0, 3.0])", 2.0),
         ("return torch.std(torch.tensor([1.0, 3.0]))", np.sqrt(2)),
         ("return s.x.clip(0, 1) + s.place.abs().sum().item()", 8.0),
         ("return np.clip(s.x, None, 1) + np.clip(s.x, a_min=3, a_max=4)", 4.0),
@@ -126,6 +128,32 @@ def refusal(body):
             14.0,
         ),
         ("def f():\n    return later\nlater = s.x\nreturn f()", 2.0),
+        ("return int(-s.x * 1.2) + int(s.count / 2) + int(s.flag)", 2.0),
+        ("return int(s.x * 1e9 * 1e3)", 2e12),
+        ("return (s.place * 1e9).astype(int)[1] + np.int32(1.5) + torch.tensor(s.x).int()", 4e9),
+        ("return s.place[np.floor(s.x).astype(int) - 1] + s.place[np.argmax(s.place)]", 8.0),
+        ("return s.count + 1000000000 + 1000000000 + 1000000000", 3e9),
+        (
+            "t = s.count\nfor i in (0, 1):\n    for j in range(16):\n        t += t\nreturn t",
+            7 * 2**32,
+        ),
+        ("return sum([s.count, 1000000000, 1000000000, 1000000000])", 3e9),
+        ("return np.sum([s.count, 1000000000, 1000000000, 1000000000])", 3e9),
+        ("return np.prod([s.count, 100000, 100000]) + np.add(s.count, s.count)", 7e10),
+        ("i = int(s.x)\nreturn (1.0, 2.0, 4.0)[i] + (1, 2, 4)[(i - s.count) % 3]", 6.0),
+        ("return s.place[(0, 2, 1)[a]] + s.place[max(-a, -2)] + s.place[round(s.x) - 1]", 4.0),
+        ("return (1.0, 2.0)[a - 2] + np.array([s.place, s.place])[0, a]", 6.0),
+        ("return round(s.count, -1) + round(s.x / 3, 1) + round(s.count)", 17.7),
+        ("return math.remainder(5, 3) + math.remainder(s.x + 3, 3) + np.remainder(5, 3)", 0.0),
+        ("return math.isclose(s.x, s.x + 1e-4) + np.isclose(s.x, s.x + 1e-5) * 2", 2.0),
+        ("m = np.array([[s.x, 1], [0, 3]])\nreturn np.inner(m, m)[0, 1] + np.dot(m, m)[0, 1]", 8.0),
+        ("from torch import std as wide\nreturn wide(np.array([1.0, 3.0]))", np.sqrt(2)),
+        ("from math import exp, pi\nreturn exp(0.0) + pi", 1 + np.pi),
+        ("d = {}\nif s.x < 0:\n    d['b'] = 9.0\nd['a'] = 2.0\nreturn sum(d.values()) + 1", 3.0),
+        (
+            "d = {}\nif s.x < 0:\n    d['b'] = 9\nd['b'] = 2.0\nreturn min(d.values()) if d else 0",
+            2.0,
+        ),
         ("return jax.nn.sigmoid(0.0) + torch.sigmoid(0.0) + jax.nn.relu(s.y)", 1.0),
     ],
 )
@@ -188,6 +216,41 @@ def test_value(body, expected):
         ("print(s.x)\nreturn 1", 2, "nobody uses", "leave it out"),
         ("x = None\nreturn 1", 2, "None as a value", "assign a number"),
         ("import os\nreturn 1", 2, "import of os", "leave it out"),
+        ("return np.concatenate([(1, (2, 3)), s.place])[0]", 2, "different shapes", "numbers"),
+        ("return np.sum((s.x, s.place))", 2, "different shapes", "numbers and arrays"),
+        ("return s.place[3]", 2, "index 3 is out of bounds", "fit"),
+        ("return round(s.x, 99)", 2, "round to 99 digits", "up to 15"),
+        ("return np.round(s.x, -99)", 2, "round to -99 digits", "fit"),
+        ("return {'a': 1.0}[a]", 2, "a number as a key", "names of the dict"),
+        ("d = {}\nd[s.place] += 1\nreturn 1, d", 3, "no name of a component", "strings"),
+        ("x = s.place\nx += 1\nreturn x[0]", 3, "changed in place", "x = x + y"),
+        ("return ((s.place > 0) + (s.place > 1)).sum()", 2, "arrays of truths", "use |"),
+        ("return np.add(s.flag, s.x > 0)", 2, "of two truths", "fit"),
+        ("return torch.max(s.place, 0)[0]", 2, "torch takes a tensor there", "fit"),
+        ("return torch.tensor([1.0, s.x]).std()", 2, "method std", "write np.std(x) or torch"),
+        ("return np.array([torch.exp(s.x), 1]).max(0)", 2, "method max", "or torch.max(x)"),
+        ("return np.linalg.norm(np.array([s.place, s.place]), 2)", 2, "norm of a matrix", "fit"),
+        ("return np.sum(s.place, axis=True)", 2, "axis of sum that is no integer", "integer"),
+        ("return np.array(s.x, 0.5)", 2, "a dtype that is no type", "fit"),
+        ("return s.place[" + "None, " * 9 + "0]", 2, "10 indices", "up to 8"),
+        ("x = s.place\nfor i in range(9):\n    x = x[None]\nreturn x.sum()", 4, "shape", "8 axes"),
+        ("from math import sin as f\nimport numpy as f\nreturn f(s.x)", 3, "stands for", "another"),
+        ("from math import sin as np\nreturn np(s.x)", 2, "already has a meaning", "another"),
+        ("d = {}\nif s.flag:\n    d['b'] = 1\nreturn d['b'], d", 5, "only on some paths", "before"),
+        ("d = {}\nif s.flag:\n    d['b'] = 1\nd['b'] += 1\nreturn 1, d", 5, "some paths", "before"),
+        ("d = {}\nif s.flag:\n    d['b'] = 1\nreturn 1 if d else 0", 5, "some paths", "before"),
+        (
+            "d = {}\nif s.flag:\n    d['b'] = 1\nreturn max(d.values())",
+            5,
+            "a dict that differ by the path",
+            "sum(...)",
+        ),
+        (
+            "d = {}\nif s.flag:\n    d['b'] = 1\nfor k in d:\n    d[k] = 2\nreturn 1",
+            5,
+            "has b",
+            "0.0",
+        ),
         ("return 1.0, {'a\\nb': 1.0}", 2, "no name of a component", "strings"),
     ],
 )
@@ -285,6 +348,20 @@ def test_program_is_a_pure_function_under_every_transformation():
     assert float(slope(2.0)) == pytest.approx(-np.exp(-2.0))
 
 
+def test_indices_beyond_the_end_and_integers_of_no_number_are_no_numbers():
+    assert np.isnan(value("return (1.0, 2.0)[a]", action=2))
+    assert np.isnan(value("return (1, 2)[a]", action=2))
+    assert np.isnan(value("return s.place[s.count]"))
+    assert np.isnan(value("return int(np.log(s.y))"))
+    assert value("return (1.0, 2.0)[a]", action=-2) == 1.0
+
+
+def test_quantities_of_narrow_types_do_not_wrap_around():
+    schema = Schema("Narrow", (Quantity("lives", "", "", (), "uint8"),), ActionSchema(2))
+    made = program("return s.lives - 5", schema)
+    assert float(made({"lives": jnp.uint8(3)}, 0, {"lives": jnp.uint8(3)})[0]) == -2.0
+
+
 def test_values_are_right_where_the_other_path_has_none():
     """As the docstring of `statements` says: selected values hold, gradients need not."""
     made = program("if s.y > 0:\n    return jnp.sqrt(s.y)\nreturn -1.0")
@@ -303,6 +380,12 @@ def test_id_is_that_of_what_is_computed():
     assert one.id == same.id and one == same and hash(one) == hash(same)
     assert typed.id == plain.id
     assert len({one.id, typed.id, other.id}) == 3
+    sine = program("from math import sin as f\ndef reward(s, a, n):\n    return f(s.x)")
+    cosine = program("from math import cos as f\ndef reward(s, a, n):\n    return f(s.x)")
+    spelled = program("def reward(s, a, n):\n    return np.sin(s.x)")
+    assert sine.id == spelled.id != cosine.id
+    deviations = [program(f"def reward(s, a, n):\n    return {m}.std(s.place)") for m in MODULES]
+    assert [one.id == deviations[0].id for one in deviations] == [True, True, False]
     # The digits are what a stored program is found by, whatever the version of Python.
     assert one.id == "f814bed19d5be518"
 
@@ -386,6 +469,7 @@ def test_rule_of_continuous_actions():
         ("return s.x", "act returns a fraction: return an integer from 0 to 2"),
         ("return s.place", "act returns an array of shape"),
         ("return s", "a whole state where a number is needed"),
+        ("return s.x, s.place", "a tuple of different shapes where numbers are needed"),
         ("return 'left'", "a string where a number is needed"),
     ],
 )

@@ -50,10 +50,17 @@ def expressions(draw, depth, names=(), helpers=()):
         *(f"np.clip({a}, -1, 1)", f"np.sqrt(abs({a}))", f"np.exp(-abs({a}))", f"float({a})"),
         *(f"sum([{a}, {b}])", f"np.sum(np.array([{a}, {b}]))", f"({a}, {b})[1]"),
         *(f"{helper}({a}, {b})" for helper in helpers),
+        *(f"{helper}(y={a}, x={b})" for helper in helpers),
+        *(f"max({a}, 0.25, {b})", f"min([{b}, {a}, 1])", f"sum([{a}, 1, {b}][1:])"),
+        *(f"round({a}, 1)", f"round({a})", f"int({a})", f"pow({a}, 3)", f"np.prod([{a}, {b}])"),
+        *(f"({a}, {b}, 2)[int(abs(np.tanh({b})) * 2.9)]", f"[{a}, {b}][::-1][-1]"),
+        *(f"(1, {a}, -1)[action - 1]", f"np.add({a}, 1000000000) / 1000", f"abs({b}) ** -1"),
+        *(f"({a} + state.time + 1000000000 + 1000000000) / 1e6", f"math.remainder({a}, 2)"),
+        *(f"np.inner([{a}, 1], [2, {b}])", f"-{a} // -3", f"{a} - {b} * 2 % 5"),
     ]
     condition = draw(conditions(depth - 1, names))
     kinds += [f"({a} if {condition} else {b})", f"np.where({condition}, {a}, {b})"]
-    kinds += [f"({a} or {b})", f"({a} and {b})"]
+    kinds += [f"({a} or {b})", f"({a} and {b})", f"(({condition}) + 1 - ({a} > {b}))"]
     return draw(st.sampled_from(kinds))
 
 
@@ -69,17 +76,22 @@ def conditions(draw, depth, names=()):
     return draw(st.sampled_from(kinds))
 
 
+KINDS = ("assign", "change", "if", "return", "for", "item", "sum")
+
+
 @st.composite
 def blocks(draw, depth, names, helpers, indent):
     """Lines of a block, and the names that have a value after it."""
     lines, pad = [], "    " * indent
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(["assign", "change", "if", "return", "for", "item"]))
+        kind = draw(st.sampled_from(KINDS))
         value = draw(expressions(2, names, helpers))
         if kind == "change" and names:
             lines.append(
                 f"{pad}{draw(st.sampled_from(names))} {draw(st.sampled_from('+-*'))}= {value}"
             )
+        elif kind == "sum":
+            lines.append(f"{pad}{draw(st.sampled_from(names or ('a',)))} = sum(parts.values())")
         elif kind == "item":
             lines.append(f"{pad}parts['{draw(st.sampled_from('uvw'))}'] = {value}")
         elif kind == "if" and depth > 0:

@@ -90,6 +90,8 @@ def test_authors_by_what_is_typed(task, tmp_path):
     assert open_proposer(f"replay:{tmp_path}", task).propose([], 1)[0].note == "a.py"
     with pytest.raises(UnknownNameError, match="unknown client 'gramar'"):
         open_proposer("gramar", task)
+    with pytest.raises(ConfigError, match=r"there is nothing at .*folder of \.py files"):
+        open_proposer(f"replay:{tmp_path / 'nowhere'}", task)
 
 
 def test_flags_say_what_is_searched(tmp_path):

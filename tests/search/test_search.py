@@ -14,6 +14,7 @@ from jaxrl.errors import ConfigError, JaxrlError, ModelError, RunFolderError
 from jaxrl.rewards.program import compile_program, programs
 from jaxrl.search import ArchiveProposer, Grammar, ModelProposer, NoProposal, Settings, Task, search
 from jaxrl.search.archive import Archive
+from jaxrl.search.compare import write_comparison
 from jaxrl.search.records import Proposal
 from jaxrl.search.report import write_report
 from jaxrl.search.searching import trainer_for
@@ -130,6 +131,17 @@ def test_one_request_an_iteration_shows_the_best_and_its_pictures(found):
     assert [image.shape for image in images] == [(200, 300, 3)] * 5
     assert (images[0] != images[-1]).any()
     assert "The 5 pictures show one rollout" in second.turns[0].text
+
+
+def test_comparison_has_an_interval_for_each_arm_and_leads_to_every_report(found, tmp_path):
+    result, _ = found
+    arms = {"without pictures": [result, result], "with pictures": [result]}
+    page = write_comparison(tmp_path, arms, (0.0, 1e6)).read_text()
+    assert "a winner without pictures beats one with pictures: 0.50" in page
+    assert "iterations a search whose best is above 1e+06</th>" in page
+    assert page.count("report.html</a>") == 3 and "2 iteration</text>" in page
+    about = json.loads((tmp_path / "comparison.json").read_text())
+    assert about["with pictures"]["above"] == {"0": 3.0, "1e+06": 0.0}
 
 
 def test_without_screenshots_no_picture_is_sent(task, run):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from jaxrl.rewards.program.expressions import (
-    bounded,
-    combine,
-    component_name,
-    item_of,
-    value_of,
-)
+import jax
+
+from jaxrl.rewards.program.expressions import bounded, combine, value_of
 from jaxrl.rewards.program.machine import Machine, Scope
 from jaxrl.rewards.program.refusal import refuse
-from jaxrl.rewards.program.values import Components, elements, kind_of, owned
+from jaxrl.rewards.program.values import (
+    Components,
+    component_name,
+    elements,
+    item_of,
+    kind_of,
+    owned,
+)
 
 
 def assign(machine: Machine, target: ast.expr, value: Any, scope: Scope) -> None:
@@ -65,19 +68,24 @@ def _set_item(machine: Machine, target: ast.Subscript, value: Any, scope: Scope)
     name, components = _dict_of(target, scope)
     key = component_name(value_of(machine, target.slice, scope), target.lineno)
     items = components | {key: item_of(value, target.lineno)}
-    scope.names[name] = bounded(machine, Components(items, scope), target.lineno)
+    changed = Components(items, scope, components.gaps - {key})
+    scope.names[name] = bounded(machine, changed, target.lineno)
 
 
 def augment(machine: Machine, node: ast.AugAssign, scope: Scope) -> None:
     """Changes the value of a name or of an item, `x += y`."""
     target = node.target
     if isinstance(target, ast.Subscript):
-        old = _dict_of(target, scope)[1].get(value_of(machine, target.slice, scope))
+        key = component_name(value_of(machine, target.slice, scope), node.lineno)
+        old = _dict_of(target, scope)[1].item(key, node.lineno)
     elif isinstance(target, ast.Name):
         old = scope.find(target.id, node.lineno)
     else:
         old = None
     if old is None:
         raise refuse(node.lineno, "what is to be changed has no value yet", "assign it before")
+    if isinstance(old, jax.Array) and old.ndim:  # where it is in place, all its names change
+        reason = "an array that is changed in place by numpy and torch, and not by jnp"
+        raise refuse(node.lineno, reason, "write x = x + y in place of x += y")
     new = combine(machine, type(node.op), old, value_of(machine, node.value, scope), node.lineno)
     assign(machine, target, new, scope)

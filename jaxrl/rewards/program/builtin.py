@@ -9,17 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrl.rewards.program.numerals import arithmetic, as_float, is_static
 from jaxrl.rewards.program.operators import binary
-from jaxrl.rewards.program.refusal import MAX_LOOP, refuse
-from jaxrl.rewards.program.values import (
-    Components,
-    arithmetic,
-    elements,
-    is_static,
-    numeric,
-    scalar,
-    truth,
-)
+from jaxrl.rewards.program.refusal import MAX_DIGITS_ROUNDED, MAX_LOOP, refuse
+from jaxrl.rewards.program.values import Addends, Components, elements, numeric, scalar, truth
 
 
 def builtin(name: str, args: list[Any], keywords: dict[str, Any], line: int) -> Any:
@@ -53,7 +46,8 @@ def _extreme(plain: Callable[..., Any], traced: Callable[..., Any]) -> Callable[
 
 def _sum(args: list[Any], line: int) -> Any:
     total = args[1] if len(args) > 1 else 0
-    for part in elements(args[0], line):
+    parts = args[0].parts if isinstance(args[0], Addends) else elements(args[0], line)
+    for part in parts:
         total = binary(ast.Add, total, numeric(part, line), line)
     return total
 
@@ -62,17 +56,23 @@ def _round(args: list[Any], line: int) -> Any:
     x, digits = numeric(args[0], line), args[1] if len(args) > 1 else None
     if digits is not None and not isinstance(digits, int):
         raise refuse(line, "digits of round that are no integer", "write an integer")
+    if digits is not None and abs(digits) > MAX_DIGITS_ROUNDED:
+        raise refuse(line, f"round to {digits} digits", f"write up to {MAX_DIGITS_ROUNDED}")
     if is_static(x):
         return round(x, digits)
-    return jnp.round(arithmetic(x), digits or 0)
+    return jnp.round(as_float(x) if digits else arithmetic(x), digits or 0)
 
 
-def _number(plain: type, dtype: Any) -> Callable[..., Any]:
-    def call(args: list[Any], line: int) -> Any:
-        value = scalar(args[0], line, f"the argument of {plain.__name__}")
-        return plain(value) if is_static(value) else value.astype(dtype)
+def _float(args: list[Any], line: int) -> Any:
+    return as_float(scalar(args[0], line, "the argument of float"))
 
-    return call
+
+def _int(args: list[Any], line: int) -> Any:
+    """Towards zero. Of a float as a float: too large for int32, or NaN, it stays what it is."""
+    value = scalar(args[0], line, "the argument of int")
+    if is_static(value):
+        return int(value)
+    return jnp.trunc(value) if jnp.issubdtype(value.dtype, jnp.floating) else arithmetic(value)
 
 
 def _abs(args: list[Any], line: int) -> Any:
@@ -135,8 +135,8 @@ _BUILTINS: dict[str, Callable[[list[Any], int], Any]] = {
     "sum": _sum,
     "round": _round,
     "pow": lambda args, line: binary(ast.Pow, args[0], args[1], line),
-    "float": _number(float, jnp.float32),
-    "int": _number(int, jnp.int32),
+    "float": _float,
+    "int": _int,
     "bool": _bool,
     "len": _len,
     "any": _quantified(jnp.logical_or, False),

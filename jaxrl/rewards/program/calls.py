@@ -8,19 +8,26 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from jaxrl.rewards.program import table
+import jax
+
+from jaxrl.rewards.program import libraries, table
 from jaxrl.rewards.program.builtin import builtin
 from jaxrl.rewards.program.machine import Helper, Machine, Scope
+from jaxrl.rewards.program.numerals import is_static
 from jaxrl.rewards.program.refusal import nearest, refuse
 from jaxrl.rewards.program.values import (
+    Addends,
     Components,
     Kind,
     State,
     elements,
-    is_static,
     kind_of,
     numeric,
 )
+
+EXTREMES = ("max", "min")
+PRODUCTS = ("dot", "inner", "matmul", "outer")
+BY_LIBRARY = "numpy and torch do not mean the same by it"
 
 
 def dotted(node: ast.expr) -> str:
@@ -67,38 +74,53 @@ def invoke(
         if helper is not None:
             raise refuse(line, f"{func.id} is {kind_of(helper)}, no function", "call a function")
         if func.id in program.imported:
-            return _from_table(machine, program.imported[func.id], "", args, keywords, line)
+            return _from_table(machine, node, program.imported[func.id], args, keywords)
         if func.id in table.BUILTINS:
-            return machine.apply(line, builtin, func.id, args, keywords, line)
+            return _built_in(machine, func.id, args, keywords, line)
         raise refuse(line, f"unknown function {func.id}", _known(func.id))
     if not isinstance(func, ast.Attribute):
         raise refuse(line, "a call of what is no name", "call functions by their names")
     name = from_module(machine, func)
     if name is not None:
-        return _from_table(machine, name, dotted(func), args, keywords, line)
+        module = program.modules[dotted(func).partition(".")[0]]
+        return _from_table(machine, node, f"{module}.{name}", args, keywords)
     if isinstance(owner, Components) and func.attr in ("values", "keys", "items") and not args:
-        return machine.kept(line, _items(owner, func.attr))
+        return machine.kept(line, _items(owner, func.attr, line))
     if isinstance(owner, State):
         advice = "write state['NAME'] or state.NAME"
         raise refuse(line, f"method {func.attr} of {kind_of(owner)}", advice)
-    if func.attr not in table.METHODS or isinstance(owner, (Components, str, Kind)):
+    if func.attr not in table.METHODS or isinstance(owner, (Addends, Components, str, Kind)):
         advice = nearest(func.attr, table.METHODS)
         raise refuse(line, f"method {func.attr} of {kind_of(owner)}", advice)
+    if program.torch and (
+        func.attr in libraries.OTHERS_BY_TORCH or (func.attr in EXTREMES and (args or keywords))
+    ):
+        advice = f"write np.{func.attr}(x) or torch.{func.attr}(x)"
+        raise refuse(line, f"method {func.attr}, {BY_LIBRARY}", advice)
     method = table.METHODS[func.attr]
     if func.attr == "reshape" and len(args) > 1:
         args = [tuple(args)]
     return _bound(machine, func.attr, method, [owner, *args], keywords, line)
 
 
-def _from_table(
-    machine: Machine, name: str, path: str, args: list[Any], keywords: dict[str, Any], line: int
+def _built_in(
+    machine: Machine, name: str, args: list[Any], keywords: dict[str, Any], line: int
 ) -> Any:
-    entry = table.FUNCTIONS.get(name)
-    root = machine.program.modules.get(path.partition(".")[0], "")
-    if root.startswith("torch"):
-        entry = table.BY_TORCH.get(name, entry)
+    value = machine.apply(line, builtin, name, args, keywords, line)
+    whole = name == "int" or (name == "round" and len(args) == 1)
+    if name in ("abs", "max", "min"):
+        whole = all(map(machine.is_whole, args))
+    return machine.whole(value) if whole and isinstance(value, jax.Array) else value
+
+
+def _from_table(
+    machine: Machine, node: ast.Call, path: str, args: list[Any], keywords: dict[str, Any]
+) -> Any:
+    """Calls a function by its module and name, `jax.numpy.exp`."""
+    name, line = path.rpartition(".")[2], node.lineno
+    entry = libraries.entry(path)
     if entry is None:
-        raise refuse(line, f"unknown function {path or name}", _known(name))
+        raise refuse(line, f"unknown function {dotted(node.func)}", _known(name))
     if name == "hypot":
         args = [tuple(args)]
     return _bound(machine, name, entry, args, keywords, line)
@@ -134,7 +156,11 @@ def _bound(
     if missing:
         raise refuse(line, f"{name} without {missing[0]}", f"write {signature}")
     values = [_argument(machine, name, entry, p, given.get(p), line) for p in entry.params]
-    return machine.apply(line, entry.call, *values)
+    if name in PRODUCTS:
+        return machine.product(line, entry.call, *values)
+    value = machine.apply(line, entry.call, *values)
+    kinds = [kind for kind in (table.KINDS.get(name), *values) if isinstance(kind, Kind)]
+    return machine.whole(value) if any(kind.whole for kind in kinds) else value
 
 
 def _argument(
@@ -149,10 +175,14 @@ def _argument(
     parts = value if isinstance(value, tuple) else (value,)
     if not all(is_static(part) or isinstance(part, Kind) for part in parts):
         raise refuse(line, f"{param} of {name} that depends on the state", "write a number")
+    if param == "axis" and any(type(part) is not int for part in parts):
+        raise refuse(line, f"axis of {name} that is no integer", "write an integer")
     return value
 
 
-def _items(components: Components, method: str) -> tuple[Any, ...]:
-    if method == "items":
-        return tuple(components.items())
-    return tuple(components.values() if method == "values" else components)
+def _items(components: Components, method: str, line: int) -> Any:
+    if method == "values":
+        values = tuple(components.values())
+        return Addends(values) if components.gaps else values
+    names = components.names(line)
+    return tuple((name, components[name]) for name in names) if method == "items" else names

@@ -62,22 +62,21 @@ class Checked(NamedTuple):
     Attributes:
         tree: its syntax tree.
         modules: names that stand for modules, imported or not.
-        imported: names imported from a module, to the name in the table.
+        imported: names imported from a module, to module and name, `jax.numpy.exp`.
+        torch: whether torch is spoken, some of whose methods mean something else than numpy's.
     """
 
     tree: ast.Module
     modules: dict[str, str]
     imported: dict[str, str]
+    torch: bool
 
 
 def check(source: str) -> Checked:
     """Parses a program and checks its syntax; raises `ProgramError` with all that is refused."""
     tree = parse(source)
     refusals: list[Refusal] = []
-    modules, imported = dict(table.ALIASES), {}
-    for node in _nodes(tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            refusals += _imports(node, modules, imported)
+    modules, imported = _imports(tree, refusals)
     reserved = {*modules, *imported, *table.BUILTINS}
     for node in _nodes(tree):
         refusals += _complaints(node, reserved)
@@ -88,7 +87,7 @@ def check(source: str) -> Checked:
             refusals += _hidden_functions(node)
     if refusals:
         raise ProgramError(*first_few(refusals))
-    return Checked(tree, modules, imported)
+    return Checked(tree, modules, imported, _speaks_torch(tree, modules, imported))
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -108,29 +107,51 @@ def _is(value: object) -> bool:
     return isinstance(value, ast.AST)
 
 
-def _imports(
-    node: ast.Import | ast.ImportFrom, modules: dict[str, str], imported: dict[str, str]
-) -> Iterator[Refusal]:
-    """Notes what an import names; modules of functions that the table has are let through."""
+def _imports(tree: ast.Module, refusals: list[Refusal]) -> tuple[dict[str, str], dict[str, str]]:
+    """What names stand for: modules, and functions or constants of them.
+
+    A name has one meaning in the whole text, wherever it was imported.
+    """
+    modules, imported = dict(table.ALIASES), {}
+    given: dict[str, str] = {}
+    imports = [node for node in _nodes(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    for node in sorted(imports, key=lambda node: node.lineno):
+        for name, path in _named(node, refusals):
+            function = path not in table.MODULES
+            if given.setdefault(name, path) != path or (function and name in table.ALIASES):
+                reason = f"{name} stands for {given[name]} and for {path}"
+                reason = reason if given[name] != path else f"{name} already has a meaning here"
+                refusals.append(Refusal(node.lineno, reason, "import it by another name"))
+            (imported if function else modules)[name] = path
+    return modules, imported
+
+
+def _named(node: ast.Import | ast.ImportFrom, refusals: list[Refusal]) -> Iterator[tuple[str, str]]:
+    """Names that an import gives, and the module or function of the table that each is."""
     advice = "leave it out; jnp, np, math and torch are there without an import"
     if isinstance(node, ast.Import):
         for alias in node.names:
             if alias.name not in table.MODULES:
-                yield Refusal(node.lineno, f"import of {alias.name}", advice)
+                refusals.append(Refusal(node.lineno, f"import of {alias.name}", advice))
             elif alias.asname:
-                modules[alias.asname] = alias.name
+                yield alias.asname, alias.name
         return
     if node.level or node.module not in (*table.MODULES, "typing", "__future__"):
-        yield Refusal(node.lineno, f"import from {node.module or '.'}", advice)
+        refusals.append(Refusal(node.lineno, f"import from {node.module or '.'}", advice))
     elif node.module in table.MODULES:
         for alias in node.names:
-            name, path = alias.asname or alias.name, f"{node.module}.{alias.name}"
-            if path in table.MODULES:
-                modules[name] = path
-            elif alias.name in table.FUNCTIONS or alias.name in table.CONSTANTS:
-                imported[name] = alias.name
+            path = f"{node.module}.{alias.name}"
+            known = (table.FUNCTIONS, table.CONSTANTS)
+            if path in table.MODULES or any(alias.name in names for names in known):
+                yield alias.asname or alias.name, path
             else:
-                yield Refusal(node.lineno, f"import of {path}", advice)
+                refusals.append(Refusal(node.lineno, f"import of {path}", advice))
+
+
+def _speaks_torch(tree: ast.Module, modules: dict[str, str], imported: dict[str, str]) -> bool:
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    paths = [known[name] for known in (modules, imported) for name in names if name in known]
+    return any(path.startswith("torch") for path in paths)
 
 
 def _complaints(node: ast.AST, reserved: set[str]) -> Iterator[Refusal]:

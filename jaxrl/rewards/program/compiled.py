@@ -172,7 +172,7 @@ def compile_program(
     return RewardProgram(
         source=source,
         schema=schema,
-        id=program_id("reward", checked.tree, checked.modules, world_of(schema)),
+        id=program_id("reward", checked, world_of(schema)),
         components=shape.components,
         reads=shape.reads,
         parent=parent,

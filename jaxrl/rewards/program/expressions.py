@@ -12,13 +12,20 @@ import jax.numpy as jnp
 from jaxrl.rewards.program import operators, table
 from jaxrl.rewards.program.calls import dotted, from_module, invoke
 from jaxrl.rewards.program.machine import Helper, Machine, Scope
-from jaxrl.rewards.program.refusal import MAX_COMPONENTS, MAX_NAME, nearest, quoted, refuse
+from jaxrl.rewards.program.numerals import as_float
+from jaxrl.rewards.program.refusal import (
+    MAX_AXES,
+    MAX_COMPONENTS,
+    nearest,
+    quoted,
+    refuse,
+)
 from jaxrl.rewards.program.values import (
     Components,
     State,
-    as_float,
+    component_name,
     elements,
-    is_number,
+    item_of,
     kind_of,
     numeric,
     scalar,
@@ -48,7 +55,7 @@ def _name(machine: Machine, node: ast.Name, scope: Scope) -> Any:
     value = scope.find(name, node.lineno)
     if value is not None and not isinstance(value, Helper):
         return value
-    imported = program.imported.get(name)
+    imported = program.imported.get(name, "").rpartition(".")[2]
     if imported in table.CONSTANTS:
         return table.CONSTANTS[imported]
     if imported in table.KINDS or name in ("float", "int", "bool"):
@@ -82,9 +89,7 @@ def _subscript(machine: Machine, node: ast.Subscript, scope: Scope) -> Any:
             return value.get(key, line)
         value = value.unpack(line)
     if isinstance(value, Components):
-        if key not in value:
-            raise refuse(line, f"the dict has no {quoted(key)} here", nearest(str(key), value))
-        return value[key]
+        return value.item(key, line)
     if isinstance(value, tuple):
         if isinstance(key, (int, slice)):
             return machine.apply(line, lambda: value[key])
@@ -95,7 +100,7 @@ def _subscript(machine: Machine, node: ast.Subscript, scope: Scope) -> Any:
         raise refuse(
             line, f"{quoted(key)} of {kind_of(value)}", "write state['NAME'] for quantities"
         )
-    return machine.apply(line, lambda: value[key])
+    return machine.indexed(line, value, key)
 
 
 def _key(machine: Machine, node: ast.expr, scope: Scope) -> Any:
@@ -104,14 +109,16 @@ def _key(machine: Machine, node: ast.expr, scope: Scope) -> Any:
         ends = (node.lower, node.upper, node.step)
         return slice(*(None if end is None else _whole(machine, end, scope) for end in ends))
     if isinstance(node, ast.Tuple):
+        if len(node.elts) > MAX_AXES:
+            raise refuse(node.lineno, f"{len(node.elts)} indices", f"use up to {MAX_AXES}")
         return tuple(_key(machine, part, scope) for part in node.elts)
     value = value_of(machine, node, scope)
     if isinstance(value, str) or value is None or value is ...:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.integer):
-        return scalar(value, node.lineno, "an index")
+    if isinstance(value, jax.Array) and machine.is_whole(value):
+        return scalar(value, node.lineno, "an index").astype(jnp.int32)
     advice = "use an integer, or int(...) of a number"
     raise refuse(node.lineno, f"{kind_of(value)} as an index", advice)
 
@@ -143,21 +150,6 @@ def _dict(machine: Machine, node: ast.Dict, scope: Scope) -> Any:
     return bounded(machine, Components(items), node.lineno)
 
 
-def component_name(key: Any, line: int) -> str:
-    """A key of a dict, if it can name a component."""
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_NAME or not key.isprintable():
-        advice = f"use strings of 1 to {MAX_NAME} letters"
-        raise refuse(line, "a key that is no name of a component", advice)
-    return key
-
-
-def item_of(value: Any, line: int) -> Any:
-    """What an item of a dict can hold: a number, an array or a tuple."""
-    if isinstance(value, tuple) or is_number(value):
-        return value
-    raise refuse(line, f"{kind_of(value)} in a dict", "put numbers into dicts")
-
-
 def bounded(machine: Machine, components: Components, line: int) -> Components:
     """Components, if they are not too many."""
     if len(components) > MAX_COMPONENTS:
@@ -173,8 +165,10 @@ def _binary(machine: Machine, node: ast.BinOp, scope: Scope) -> Any:
 def combine(machine: Machine, kind: type[ast.operator], a: Any, b: Any, line: int) -> Any:
     """`a kind b`."""
     if kind is ast.MatMult:
-        return machine.apply(line, lambda: jnp.matmul(as_float(a), as_float(b)))
-    return machine.apply(line, operators.binary, kind, a, b, line)
+        return machine.product(line, lambda a, b: jnp.matmul(as_float(a), as_float(b)), a, b)
+    value = machine.apply(line, operators.binary, kind, a, b, line)
+    whole = kind in operators.WHOLE and machine.is_whole(a) and machine.is_whole(b)
+    return machine.whole(value) if whole and isinstance(value, jax.Array) else value
 
 
 def _unary(machine: Machine, node: ast.UnaryOp, scope: Scope) -> Any:

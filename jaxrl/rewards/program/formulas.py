@@ -10,7 +10,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxrl.rewards.program.values import arithmetic, as_float
+from jaxrl.rewards.program.numerals import added, arithmetic, as_float, is_static, is_truth
+from jaxrl.rewards.program.refusal import MAX_DIGITS_ROUNDED
+from jaxrl.rewards.program.values import Kind
 
 
 def on_numbers(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -21,6 +23,17 @@ def on_numbers(call: Callable[..., Any]) -> Callable[..., Any]:
 def on_floats(call: Callable[..., Any]) -> Callable[..., Any]:
     """A function of floats, for which integers and truths are floats."""
     return lambda *args: call(*(as_float(a) for a in args))
+
+
+def plus(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A sum or a difference; that of two truths is `or` in numpy and nothing in torch."""
+
+    def add(x: Any, y: Any) -> Any:
+        if is_truth(x) and is_truth(y):
+            raise ValueError("of two truths it is no number: write | for or")
+        return added(call, x, y)
+
+    return add
 
 
 def clip(x: Any, low: Any, high: Any) -> Any:
@@ -38,9 +51,14 @@ def truths(x: Any) -> Any:
     return jnp.asarray(x).astype(bool)
 
 
-def reduce(call: Callable[..., Any], x: Any, axis: Any, keepdims: Any) -> Any:
-    """A sum, mean or extreme along an axis, or of all."""
+def extreme(call: Callable[..., Any], x: Any, axis: Any, keepdims: Any) -> Any:
+    """The largest or smallest element along an axis, or of all."""
     return call(arithmetic(jnp.asarray(x)), axis=axis, keepdims=bool(keepdims))
+
+
+def reduce(call: Callable[..., Any], x: Any, axis: Any, keepdims: Any) -> Any:
+    """A sum, mean or product along an axis, or of all; a float, which cannot wrap around."""
+    return call(jnp.asarray(as_float(x)), axis=axis, keepdims=bool(keepdims))
 
 
 def spread(call: Callable[..., Any], default: int, x: Any, axis: Any, ddof: Any) -> Any:
@@ -52,13 +70,19 @@ def spread(call: Callable[..., Any], default: int, x: Any, axis: Any, ddof: Any)
 def norm(x: Any, order: Any, axis: Any, keepdims: Any) -> Any:
     """The norm of a vector, or of all elements where no axis is given."""
     x = jnp.asarray(as_float(x))
+    if isinstance(axis, tuple) or (axis is None and order is not None and x.ndim > 1):
+        raise ValueError("the norm of a matrix of some order: give one axis, or no order")
     flat = x.ravel() if axis is None else x
     return jnp.linalg.norm(flat, ord=order, axis=axis, keepdims=bool(keepdims))
 
 
 def array(x: Any, kind: Any) -> Any:
-    """An array, of a kind of numbers if one is given."""
+    """An array, of a kind of numbers if one is given; whole floats for integers, as `int` gives."""
     x = jnp.asarray(x)
+    if not isinstance(kind, Kind | None):
+        raise TypeError("a dtype that is no type of numbers: write for instance jnp.float32")
+    if kind is not None and kind.whole and jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.trunc(x)
     return x if kind is None else x.astype(kind.dtype)
 
 
@@ -80,12 +104,32 @@ def hypot(xs: tuple[Any, ...]) -> Any:
 
 def round(x: Any, decimals: Any) -> Any:
     """Half to even, as in Python, to a number of digits."""
-    return jnp.round(arithmetic(jnp.asarray(x)), int(decimals or 0))
+    digits = int(decimals or 0)
+    if abs(digits) > MAX_DIGITS_ROUNDED:
+        raise ValueError(f"round to {digits} digits: write up to {MAX_DIGITS_ROUNDED}")
+    return jnp.round(jnp.asarray(as_float(x)), digits)
 
 
 def torch_extreme(pair: Callable[..., Any], all_of: Callable[..., Any], x: Any, y: Any) -> Any:
-    """`torch.max(x)` or `torch.max(x, y)`, whose second argument is no axis."""
+    """`torch.max(x)`, or of two tensors, element by element."""
+    if is_static(y):  # an axis to torch, which then gives indices as well
+        raise ValueError("torch takes a tensor there: write torch.clamp, or np.max with an axis")
     return all_of(arithmetic(jnp.asarray(x))) if y is None else pair(arithmetic(x), arithmetic(y))
+
+
+def math_remainder(x: Any, y: Any) -> Any:
+    """`math.remainder`, IEEE 754's: `x - n·y`, `n` the integer nearest to `x / y`."""
+    x, y = jnp.asarray(as_float(x)), as_float(y)
+    return x - y * jnp.round(x / y)
+
+
+def math_isclose(x: Any, y: Any, rel_tol: Any, abs_tol: Any) -> Any:
+    """`math.isclose`, whose tolerances are its own and symmetric."""
+    x, y = jnp.asarray(as_float(x)), as_float(y)
+    relative = 1e-9 if rel_tol is None else rel_tol
+    bound = relative * jnp.maximum(jnp.abs(x), jnp.abs(y))
+    near = jnp.abs(x - y) <= jnp.maximum(bound, 0.0 if abs_tol is None else abs_tol)
+    return near & jnp.isfinite(x - y) | (x == y)
 
 
 def isclose(x: Any, y: Any, rtol: Any, atol: Any) -> Any:

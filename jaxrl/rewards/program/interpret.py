@@ -11,17 +11,11 @@ import numpy as np
 
 from jaxrl.rewards.program.check import Checked
 from jaxrl.rewards.program.machine import Helper, Machine, Scope
+from jaxrl.rewards.program.numerals import as_float, is_number
 from jaxrl.rewards.program.refusal import refuse
 from jaxrl.rewards.program.schema import ActionSchema, Schema
 from jaxrl.rewards.program.statements import call_helper, run_block
-from jaxrl.rewards.program.values import (
-    Components,
-    State,
-    as_float,
-    is_number,
-    kind_of,
-    numeric,
-)
+from jaxrl.rewards.program.values import Components, State, kind_of, numeric
 from jaxrl.types import Array
 
 TOTAL = "total"
@@ -83,7 +77,7 @@ def read_by(
     program: Checked, schema: Schema, action: ActionSchema, state: dict[str, Any]
 ) -> tuple[Array, tuple[str, ...]]:
     """The action of a rule in one state, and the names of the quantities it read."""
-    machine = Machine(program, schema, call_helper)
+    machine = Machine(program, schema, call_helper, integers=True)
     helper, line = _entry(machine, "act")
     value = call_helper(machine, helper, [_state(machine, state)], {}, line)
     return _action(value, action, line), _in_order(machine, schema)
@@ -94,8 +88,16 @@ def _in_order(machine: Machine, schema: Schema) -> tuple[str, ...]:
 
 
 def _state(machine: Machine, values: dict[str, Any]) -> State:
-    arrays = {name: jnp.asarray(values[name]) for name in machine.schema.names}
+    arrays = {name: _plain(values[name]) for name in machine.schema.names}
     return State(arrays, machine.schema, machine.reads)
+
+
+def _plain(value: Any) -> Array:
+    """A float32, int32 or truth of it: bytes would wrap around, and half floats round."""
+    value = jnp.asarray(value)
+    if jnp.issubdtype(value.dtype, jnp.integer):
+        return value.astype(jnp.int32)
+    return value if value.dtype == jnp.bool_ else value.astype(jnp.float32)
 
 
 def _entry(machine: Machine, name: str) -> tuple[Helper, int]:
@@ -112,7 +114,7 @@ def _reward(
     machine: Machine, state: dict[str, Any], action: Any, next_state: dict[str, Any]
 ) -> tuple[Array, dict[str, Array]]:
     helper, line = _entry(machine, "reward")
-    args = [_state(machine, state), jnp.asarray(action), _state(machine, next_state)]
+    args = [_state(machine, state), _plain(action), _state(machine, next_state)]
     line = _line_of_return(helper.node)
     value = call_helper(machine, helper, args, {}, line)
     components: Any = Components({})

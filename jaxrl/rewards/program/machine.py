@@ -13,18 +13,23 @@ import numpy as np
 
 from jaxrl.errors import ProgramError
 from jaxrl.rewards.program.check import Checked
+from jaxrl.rewards.program.numerals import as_float, is_static
 from jaxrl.rewards.program.refusal import (
+    MAX_AXES,
     MAX_ELEMENTS,
     MAX_NESTING,
     MAX_OPERATIONS,
     MAX_SIZE,
     MAX_VISITS,
+    MAX_WORK,
     refuse,
 )
 from jaxrl.rewards.program.schema import Schema
-from jaxrl.rewards.program.values import Torn, is_static
+from jaxrl.rewards.program.values import Torn
 
-NOT_COMPUTABLE = (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError)
+NOT_COMPUTABLE = (
+    *(TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError, NotImplementedError),
+)
 """What jax.numpy raises where shapes or types of arguments do not fit."""
 
 
@@ -79,6 +84,8 @@ class Machine:
         watch: with values in place of tracers, take only the path that Python would, and note the
             first line whose result is not finite though what it came from is.
         first_bad: that line.
+        integers: `int` gives int32, for a choice of action; else floats that are whole, which no
+            size and no NaN can turn into another number.
     """
 
     def __init__(
@@ -88,12 +95,15 @@ class Machine:
         call: Callable[..., Any],
         *,
         watch: bool = False,
+        integers: bool = False,
     ) -> None:
         self.program, self.schema, self.call, self.watch = program, schema, call, watch
         self.calls: list[str] = []
         self.reads: set[str] = set()
         self.first_bad: int | None = None
-        self._visits = self._operations = self._nesting = 0
+        self.integers = integers
+        self._visits = self._operations = self._nesting = self._work = 0
+        self._whole: dict[int, Any] = {}
 
     @contextlib.contextmanager
     def visit(self, line: int) -> Iterator[None]:
@@ -135,14 +145,53 @@ class Machine:
             )
         if not isinstance(result, jax.Array):
             return result
-        if result.size > MAX_SIZE:
-            advice = f"keep arrays below {MAX_SIZE} elements"
-            raise refuse(line, f"an array of {result.size} elements", advice)
+        if result.size > MAX_SIZE or result.ndim > MAX_AXES:
+            advice = f"keep arrays below {MAX_SIZE} elements and {MAX_AXES} axes"
+            raise refuse(line, f"an array of shape {result.shape}"[:80], advice)
+        self.spend(line, max(result.size, *(a.size for a in args if _is_array(a)), 1))
         if self.watch and self.first_bad is None and not _finite(result):
             inputs = [a for a in jax.tree.leaves(args) if is_static(a) or _is_array(a)]
             if all(_finite(a) for a in inputs):
                 self.first_bad = line
         return result
+
+    def spend(self, line: int, elements: int) -> None:
+        """Counts elements that are computed or added up."""
+        self._work += elements
+        if self._work > MAX_WORK:
+            reason = f"more than {MAX_WORK} elements computed for one step"
+            raise refuse(line, reason, "use smaller arrays and fewer loops")
+
+    def product(self, line: int, call: Callable[..., Any], a: Any, b: Any) -> Any:
+        """`call(a, b)`, a product of vectors or matrices, which adds up more than it gives."""
+        result = self.apply(line, call, a, b)
+        self.spend(line, max(jnp.size(result), 1) * max(jnp.shape(a)[-1:], default=1))
+        return result
+
+    def indexed(self, line: int, array: jax.Array, key: Any) -> Any:
+        """`array[key]`; beyond its ends an index that is known is refused, another gives NaN."""
+        parts = key if isinstance(key, tuple) else (key,)
+        known = tuple(0 if _is_array(part) else part for part in parts)
+        self.apply(line, lambda: np.broadcast_to(np.False_, array.shape)[known] is None)
+        if self.integers or not any(map(_is_array, parts)):
+            return self.apply(line, lambda: array[key])
+        result = self.apply(
+            line, lambda a: a.at[key].get(mode="fill", fill_value=jnp.nan), as_float(array)
+        )
+        return self.whole(result) if jnp.issubdtype(array.dtype, jnp.integer) else result
+
+    def whole(self, value: Any) -> Any:
+        """An array of whole floats, noted as such; int32 where integers are asked for."""
+        if self.integers:
+            return value.astype(jnp.int32)
+        self._whole[id(value)] = value  # kept, so that no other array gets its id
+        return value
+
+    def is_whole(self, value: Any) -> bool:
+        """Whether a value is an integer, or an array of such."""
+        if not _is_array(value):
+            return isinstance(value, int)
+        return jnp.issubdtype(value.dtype, jnp.integer) or id(value) in self._whole
 
     def decided(self, condition: Any) -> Any:
         """A condition as Python's truth where its value is known."""

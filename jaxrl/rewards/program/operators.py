@@ -1,7 +1,8 @@
 """Python's operators on a program's values, with Python's meaning.
 
-Integers that are multiplied become float32: Python's have no end, and int32 would wrap around
-without a word. Truths count 0 or 1, `~` of a truth is `not`.
+Integers that are multiplied become float32, and so do two of a state's that are added: Python's
+have no end, and int32 would wrap around without a word. Truths count 0 or 1, `~` of a truth is
+`not`.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from jaxrl.rewards.program.refusal import MAX_EXPONENT, MAX_STATIC, refuse
-from jaxrl.rewards.program.values import (
+from jaxrl.rewards.program.numerals import (
+    added,
     arithmetic,
     as_float,
     is_number,
     is_static,
-    kind_of,
-    numeric,
+    is_truth,
 )
+from jaxrl.rewards.program.refusal import MAX_EXPONENT, MAX_STATIC, refuse
+from jaxrl.rewards.program.values import kind_of, numeric
 
 STATIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -44,6 +45,8 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+WHOLE = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
+"""Operators that make integers of integers."""
 LOGICAL = {ast.BitAnd: jnp.logical_and, ast.BitOr: jnp.logical_or, ast.BitXor: jnp.logical_xor}
 
 
@@ -58,10 +61,15 @@ def binary(kind: type[ast.operator], a: Any, b: Any, line: int) -> Any:
     if is_static(a) and is_static(b):
         return _static(kind, a, b, line)
     if kind in LOGICAL:
-        if not (_is_truth(a) and _is_truth(b)):
+        if not (is_truth(a) and is_truth(b)):
             advice = "use and, or, not for conditions, and ** for powers"
             raise refuse(line, "&, | or ^ of numbers", advice)
         return LOGICAL[kind](a, b)
+    if kind in (ast.Add, ast.Sub):
+        if is_truth(a) and is_truth(b) and (jnp.ndim(a) or jnp.ndim(b)):
+            advice = "use | for or, and .sum() to count"
+            raise refuse(line, "+ or - of arrays of truths, which numpy does not count", advice)
+        return added(jnp.add if kind is ast.Add else jnp.subtract, a, b)
     a, b = arithmetic(a), arithmetic(b)
     if kind is ast.Mult:
         return jnp.multiply(as_float(a), as_float(b))
@@ -69,7 +77,7 @@ def binary(kind: type[ast.operator], a: Any, b: Any, line: int) -> Any:
         return jnp.power(as_float(a), b if isinstance(b, int) else as_float(b))
     if kind in (ast.FloorDiv, ast.Mod):
         return _divided(kind, a, b, line)
-    return {ast.Add: jnp.add, ast.Sub: jnp.subtract, ast.Div: jnp.true_divide}[kind](a, b)
+    return jnp.true_divide(a, b)
 
 
 def compare(kind: type[ast.cmpop], a: Any, b: Any, line: int) -> Any:
@@ -92,7 +100,7 @@ def unary(kind: type[ast.unaryop], a: Any, line: int) -> Any:
     """`-a`, `+a` or `~a`; `not` is a condition's."""
     a = numeric(a, line)
     if kind is ast.Invert:
-        if not _is_truth(a):
+        if not is_truth(a):
             raise refuse(line, "~ of a number", "use - or not")
         return (not a) if is_static(a) else jnp.logical_not(a)
     if is_static(a):
@@ -136,7 +144,3 @@ def _contains(a: Any, group: Any, line: int, *, negated: bool) -> Any:
     if not negated:
         return found
     return (not found) if isinstance(found, bool) else jnp.logical_not(found)
-
-
-def _is_truth(value: Any) -> bool:
-    return isinstance(value, bool) or (isinstance(value, jax.Array) and value.dtype == jnp.bool_)

@@ -35,6 +35,12 @@ MAX_STATIC = 1e18
 """Size of a number that is computed from such numbers alone."""
 MAX_EXPONENT = 16
 """Size of an exponent that is a number."""
+MAX_DIGITS_ROUNDED = 15
+"""Digits to round to, before or behind the point: ten to their power is computed."""
+MAX_AXES = 8
+"""Axes of an array."""
+MAX_WORK = 65_536
+"""Elements of all arrays that one evaluation computes, each as often as it is added up."""
 MAX_LOOP = 16
 """Passes of one loop, and elements of a sequence to loop over."""
 MAX_SIZE = 4_096

@@ -62,5 +62,5 @@ def compile_rule(source: str, schema: Schema, action: ActionSchema | None = None
         return value
 
     jax.eval_shape(run, schema.like)
-    identity = program_id("act", checked.tree, checked.modules, world_of(schema))
+    identity = program_id("act", checked, world_of(schema))
     return Rule(source, schema, identity, action, tuple(reads), _checked=checked)

@@ -60,7 +60,7 @@ def _released(value: Any, scope: Scope, line: int) -> Any:
         return value
     if value.owner not in (scope, FRESH):
         raise refuse(line, "a function that returns a dict of another", "return a dict of its own")
-    return Components(value)
+    return Components(value, gaps=value.gaps)
 
 
 def run_block(
@@ -201,7 +201,7 @@ def _arguments(
         raise refuse(line, f"arguments that do not fit {node.name}", f"write {signature}")
     for name, value in given.items():
         if isinstance(value, Components):  # what a helper did to it would not be seen here
-            given[name] = Components(value, None)
+            given[name] = Components(value, None, value.gaps)
         elif isinstance(value, Helper):
             raise refuse(line, f"a function as {name} of {node.name}", "call it by its name")
     return given

@@ -103,7 +103,7 @@ def _add(names: str, call: Callable[..., Any], spec: str) -> None:
     FUNCTIONS.update(dict.fromkeys(names.split(), function(call, spec)))
 
 
-for _names, _call in {
+_ON_FLOATS = {
     "exp": jnp.exp,
     "expm1": jnp.expm1,
     "log1p": jnp.log1p,
@@ -130,9 +130,8 @@ for _names, _call in {
     "isinf": jnp.isinf,
     "nan_to_num": jnp.nan_to_num,
     "square": jnp.square,
-}.items():
-    _add(_names, formulas.on_floats(_call), "x")
-for _names, _call in {
+}
+_ON_NUMBERS = {
     "abs absolute fabs": jnp.abs,
     "sign": jnp.sign,
     "floor": jnp.floor,
@@ -142,22 +141,18 @@ for _names, _call in {
     "negative": jnp.negative,
     "positive": lambda x: x,
     "relu": jax.nn.relu,
-}.items():
-    _add(_names, formulas.on_numbers(_call), "x")
-for _names, _call in {
+}
+_ON_TWO_NUMBERS = {
     "maximum fmax": jnp.maximum,
     "minimum fmin": jnp.minimum,
-    "add": jnp.add,
-    "subtract sub": jnp.subtract,
     "equal eq": jnp.equal,
     "not_equal ne": jnp.not_equal,
     "greater gt": jnp.greater,
     "greater_equal ge": jnp.greater_equal,
     "less lt": jnp.less,
     "less_equal le": jnp.less_equal,
-}.items():
-    _add(_names, formulas.on_numbers(_call), "x y")
-for _names, _call in {
+}
+_ON_TWO_FLOATS = {
     "multiply mul": jnp.multiply,
     "divide true_divide div": jnp.true_divide,
     "floor_divide": jnp.floor_divide,
@@ -167,24 +162,31 @@ for _names, _call in {
     "arctan2 atan2": jnp.arctan2,
     "copysign": jnp.copysign,
     "heaviside": jnp.heaviside,
-}.items():
-    _add(_names, formulas.on_floats(_call), "x y")
-for _names, _call in {"dot inner": jnp.dot, "matmul": jnp.matmul, "outer": jnp.outer}.items():
-    _add(_names, formulas.on_floats(_call), "x y")
-for _names, _call in {
+    "dot": jnp.dot,
+    "inner": jnp.inner,
+    "matmul": jnp.matmul,
+    "outer": jnp.outer,
+}
+_ON_TRUTHS = {
     "logical_and": jnp.logical_and,
     "logical_or": jnp.logical_or,
     "logical_xor": jnp.logical_xor,
-}.items():
-    _add(_names, _call, "x y")
-for _names, _call in {
-    "sum": jnp.sum,
-    "mean": jnp.mean,
-    "prod": jnp.prod,
-    "max amax": jnp.max,
-    "min amin": jnp.min,
-}.items():
-    _add(_names, partial(formulas.reduce, _call), "x axis?! keepdims?!")
+}
+_REDUCTIONS = {"sum": jnp.sum, "mean": jnp.mean, "prod": jnp.prod}
+_EXTREMES = {"max amax": jnp.max, "min amin": jnp.min}
+
+for _calls, _wrapped, _spec in (
+    (_ON_FLOATS, formulas.on_floats, "x"),
+    (_ON_NUMBERS, formulas.on_numbers, "x"),
+    (_ON_TWO_NUMBERS, formulas.on_numbers, "x y"),
+    (_ON_TWO_FLOATS, formulas.on_floats, "x y"),
+    ({"add": jnp.add, "subtract sub": jnp.subtract}, formulas.plus, "x y"),
+    (_ON_TRUTHS, lambda call: call, "x y"),
+    (_REDUCTIONS, partial(partial, formulas.reduce), "x axis?! keepdims?!"),
+    (_EXTREMES, partial(partial, formulas.extreme), "x axis?! keepdims?!"),
+):
+    for _names, _call in _calls.items():
+        _add(_names, _wrapped(_call), _spec)
 for _names, _call in {"any": jnp.any, "all": jnp.all}.items():
     _add(_names, lambda x, axis, call=_call: call(formulas.truths(x), axis=axis), "x axis?!")
 for _names, _call in {"argmax": jnp.argmax, "argmin": jnp.argmin}.items():
@@ -212,17 +214,6 @@ _add("concatenate concat cat", partial(formulas.join, jnp.concatenate), "xs* axi
 _add("hstack", lambda xs: jnp.hstack([jnp.asarray(x) for x in xs]), "xs*")
 _add("ravel flatten", lambda x: jnp.ravel(jnp.asarray(x)), "x")
 _add("squeeze", formulas.squeeze, "x axis?!")
-
-SPREAD_BY_TORCH = {
-    name: function(partial(formulas.spread, call, 1), "x axis?! correction?!")
-    for name, call in {"std": jnp.std, "var": jnp.var}.items()
-}
-EXTREME_BY_TORCH = {
-    "max": function(partial(formulas.torch_extreme, jnp.maximum, jnp.max), "x y?"),
-    "min": function(partial(formulas.torch_extreme, jnp.minimum, jnp.min), "x y?"),
-}
-BY_TORCH = SPREAD_BY_TORCH | EXTREME_BY_TORCH
-"""Functions that mean something else where torch is asked for them."""
 
 METHODS: dict[str, Function] = {
     name: FUNCTIONS[name]

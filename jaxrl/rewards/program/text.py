@@ -12,6 +12,7 @@ import io
 import re
 import tokenize
 import unicodedata
+import warnings
 
 from jaxrl.errors import ProgramError
 from jaxrl.rewards.program.refusal import (
@@ -37,7 +38,9 @@ def parse(source: str) -> ast.Module:
     _check_text(source)
     _check_tokens(source)
     try:
-        tree = ast.parse(source)
+        with warnings.catch_warnings():  # of a stranger's text nobody here wants to hear
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
     except SyntaxError as error:
         raise refuse(error.lineno, f"not Python ({error.msg})", _advice(source)) from None
     except (RecursionError, MemoryError):  # what Python's parser says to a nest that is too deep

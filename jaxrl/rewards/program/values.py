@@ -12,14 +12,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxrl.rewards.program.refusal import MAX_LOOP, nearest, quoted, refuse
+from jaxrl.rewards.program.numerals import arithmetic, is_number, is_static, is_truth
+from jaxrl.rewards.program.refusal import MAX_LOOP, MAX_NAME, nearest, quoted, refuse
 from jaxrl.rewards.program.schema import Schema
 from jaxrl.types import Array
 
 FRESH = object()
 """The owner of a dict that has no name yet."""
+BEFORE = "give it a value before the if, such as 0.0"
 
 
 class Components(dict):
@@ -27,12 +28,39 @@ class Components(dict):
 
     Never changed: what assigns to an item makes another one, which takes the place of this one.
     That is what Python does as long as a dict has one name; so a second name is refused, and only
-    `owner`, the scope of the name, may assign to items.
+    `owner`, the scope of the name, may assign to items. `gaps` are the names that only some paths
+    gave a value: 0 elsewhere where the dict is returned, and nothing that a program can read.
     """
 
-    def __init__(self, items: dict[str, Any], owner: object = FRESH) -> None:
+    def __init__(
+        self, items: dict[str, Any], owner: object = FRESH, gaps: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__(items)
-        self.owner = owner
+        self.owner, self.gaps = owner, gaps
+
+    def item(self, key: Any, line: int) -> Any:
+        """The value of a name; raises `ProgramError` where there is none, or not on every path."""
+        if not isinstance(key, str):
+            raise refuse(line, f"{kind_of(key)} as a key", "use the names of the dict's items")
+        if key not in self:
+            raise refuse(line, f"the dict has no {quoted(key)} here", nearest(key, self))
+        if key in self.gaps:
+            raise refuse(line, f"{quoted(key)} has a value only on some paths", BEFORE)
+        return self[key]
+
+    def names(self, line: int) -> tuple[str, ...]:
+        """The keys; raises `ProgramError` where they depend on the path."""
+        if self.gaps:
+            few = ", ".join(sorted(self.gaps))
+            raise refuse(line, f"a dict that has {few} only on some paths, item by item", BEFORE)
+        return tuple(self)
+
+
+class Addends:
+    """The values of a dict with gaps: 0 on the other paths, so that their sum is right."""
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts
 
 
 class State:
@@ -67,7 +95,7 @@ def owned(value: Any, owner: object, line: int) -> Any:
         return value
     if value.owner is not FRESH:
         raise refuse(line, "a second name for a dict", "use the dict by its first name")
-    return Components(value, owner)
+    return Components(value, owner, value.gaps)
 
 
 class Torn:
@@ -81,17 +109,7 @@ class Kind:
     """A type of numbers, such as `jnp.float32`."""
 
     def __init__(self, dtype: Any) -> None:
-        self.dtype = dtype
-
-
-def is_static(value: Any) -> bool:
-    """Whether it is a number that follows from the text alone."""
-    return isinstance(value, (bool, int, float))
-
-
-def is_number(value: Any) -> bool:
-    """Whether it can be computed with: a number or an array."""
-    return isinstance(value, (bool, int, float, jax.Array))
+        self.dtype, self.whole = dtype, jnp.issubdtype(dtype, jnp.integer)
 
 
 def kind_of(value: Any) -> str:
@@ -100,7 +118,10 @@ def kind_of(value: Any) -> str:
         return "a number" if value.ndim == 0 else f"an array of shape {value.shape}"
     if value is None:
         return "None"
-    names = {Components: "a dict", State: "a whole state", tuple: "a tuple", str: "a string"}
+    names: dict[type, str] = {
+        **{Components: "a dict", State: "a whole state", tuple: "a tuple", str: "a string"},
+        Addends: "the values of a dict that differ by the path",
+    }
     for kind, name in names.items():
         if isinstance(value, kind):
             return name
@@ -119,26 +140,12 @@ def numeric(value: Any, line: int, advice: str = "use numbers and arrays") -> An
         parts = [numeric(item, line, advice) for item in value]
         if not parts:
             raise refuse(line, "an empty tuple where numbers are needed", advice)
+        if len({jnp.shape(part) for part in parts}) > 1:
+            raise refuse(line, "a tuple of different shapes where numbers are needed", advice)
         return jnp.stack([jnp.asarray(part) for part in parts])
     if not is_number(value):
         raise refuse(line, f"{kind_of(value)} where a number is needed", advice)
     return value
-
-
-def arithmetic(value: Any) -> Any:
-    """A value as `+` and `*` take it: truths count 0 or 1, as Python's do."""
-    if isinstance(value, jax.Array) and value.dtype == jnp.bool_:
-        return value.astype(jnp.int32)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > np.iinfo("i4").max:
-        return float(value)
-    return value
-
-
-def as_float(value: Any) -> Any:
-    """A value as numbers that cannot wrap around."""
-    if isinstance(value, jax.Array):
-        return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(jnp.float32)
-    return float(value)
 
 
 def scalar(value: Any, line: int, use: str) -> Any:
@@ -154,6 +161,8 @@ def scalar(value: Any, line: int, use: str) -> Any:
 
 def truth(value: Any, line: int) -> Any:
     """A condition, static or a truth without axes."""
+    if isinstance(value, Components) and len(value) == len(value.gaps) > 0:
+        value.names(line)
     if isinstance(value, (tuple, Components)):
         return len(value) > 0
     if isinstance(value, (str, State)) or value is None:
@@ -168,7 +177,7 @@ def truth(value: Any, line: int) -> Any:
 def select(cond: Any, yes: Any, no: Any, line: int, where: Callable[..., Any] = jnp.where) -> Any:
     """The value of one path or of the other, `cond` being a traced truth.
 
-    Of components, those that one path lacks count as 0 there.
+    Of components, those that one path lacks are 0 there, and noted as gaps.
     """
     if yes is no:
         return yes
@@ -177,7 +186,7 @@ def select(cond: Any, yes: Any, no: Any, line: int, where: Callable[..., Any] = 
         pairs = {n: (yes.get(n, 0.0), no.get(n, 0.0)) for n in names}
         owner = yes.owner if no.owner in (yes.owner, FRESH) else no.owner
         picked = {n: select(cond, a, b, line, where) for n, (a, b) in pairs.items()}
-        return Components(picked, owner)
+        return Components(picked, owner, yes.gaps | no.gaps | (yes.keys() ^ no.keys()))
     if isinstance(yes, tuple) and isinstance(no, tuple) and len(yes) == len(no):
         pairs = zip(yes, no, strict=True)
         return tuple(select(cond, a, b, line, where) for a, b in pairs)
@@ -188,13 +197,9 @@ def select(cond: Any, yes: Any, no: Any, line: int, where: Callable[..., Any] = 
     if not (is_number(yes) and is_number(no)) or jnp.shape(yes) != jnp.shape(no):
         reason = f"{kind_of(yes)} on one path and {kind_of(no)} on the other"
         raise refuse(line, reason, "give it the same kind of value on both")
-    if _is_truth(yes) != _is_truth(no):  # a truth counts as a number where the other path has one
+    if is_truth(yes) != is_truth(no):  # a truth counts as a number where the other path has one
         yes, no = arithmetic(yes), arithmetic(no)
     return where(cond, yes, no)
-
-
-def _is_truth(value: Any) -> bool:
-    return isinstance(value, bool) or getattr(value, "dtype", None) == jnp.bool_
 
 
 def elements(value: Any, line: int) -> tuple[Any, ...]:
@@ -202,10 +207,27 @@ def elements(value: Any, line: int) -> tuple[Any, ...]:
     if isinstance(value, State):
         return value.unpack(line)
     if isinstance(value, Components):
-        return tuple(value)
+        return value.names(line)
+    if isinstance(value, Addends):
+        raise refuse(line, f"{kind_of(value)}, one by one", "take their sum(...), or " + BEFORE)
     if isinstance(value, jax.Array) and value.ndim and value.shape[0] <= MAX_LOOP:
         return tuple(value[i] for i in range(value.shape[0]))
     if not isinstance(value, tuple):
         advice = "use a tuple, or range(n) with n up to 16"
         raise refuse(line, f"{kind_of(value)} where a sequence is needed", advice)
     return value
+
+
+def component_name(key: Any, line: int) -> str:
+    """A key of a dict, if it can name a component."""
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_NAME or not key.isprintable():
+        advice = f"use strings of 1 to {MAX_NAME} letters"
+        raise refuse(line, "a key that is no name of a component", advice)
+    return key
+
+
+def item_of(value: Any, line: int) -> Any:
+    """What an item of a dict can hold: a number, an array or a tuple."""
+    if isinstance(value, tuple) or is_number(value):
+        return value
+    raise refuse(line, f"{kind_of(value)} in a dict", "put numbers into dicts")
