@@ -18,19 +18,20 @@ pytestmark = pytest.mark.slow
 SETTINGS = Settings(seeds=1, films=False)
 
 
-@pytest.mark.xfail(reason="reaches about 3,600 so far", raises=AssertionError, strict=True)
 def test_an_author_who_reads_what_it_is_shown_passes_the_papers_best(tmp_path):
     # Closer zones than the default: at 0.5 m the pole's 12 degrees do not let a cart swing fast
-    # enough for 4000.
-    task = Task.of(*make("CartPoleSwing-v0", swing_threshold=0.2))
+    # enough for 4000; see benchmarks/swing_limits.py.
+    task = Task.of(*make("CartPoleSwing-v0", swing_threshold=0.1))
     client = ScriptedClient(engineer)
     proposer = ModelProposer(Asker(client, store=tmp_path / "answers.sqlite"), task)
     settings = dataclasses.replace(SETTINGS, screenshots=True)
     result = search(task, proposer, settings, out=tmp_path / "search", say=print)
     proposer.close()
     scores = [i.candidates[i.best].score for i in result.history if i.best is not None]
-    assert max(scores) > 4000, scores
-    assert max(scores) > scores[0] + 1000, scores
+    # What an iteration's best reaches on start states of its own, and the winner on new ones.
+    print(f"best of each iteration {scores}, the winner held out {result.score}")
+    assert max(scores) > 4000 and result.score > 4000, (scores, result.score)
+    assert scores[0] < 2100, "it knew from the first how to swing"
     assert all(len(prompt.turns[0].images) == 5 for prompt in client.asked[1:])
 
 
