@@ -45,6 +45,8 @@ from jaxrl.vlm.openai import OpenAIClient
 
 RESULTS = Path(__file__).parent / "results" / "vlm_agent.jsonl"
 HOST = str(ipaddress.IPv4Address(socket.INADDR_LOOPBACK))
+
+
 async def answer(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, latency: float
 ) -> None:
@@ -128,7 +130,7 @@ class Contestant:
         self.agent = vlm_agent(env, self.asker, config)
 
     def play(self, steps: int, seed: int) -> list[float]:
-        """Seconds of the steps in which all lanes ran; `seed` has to be new, or nothing is asked."""
+        """Seconds of the steps in which all lanes ran; with an old `seed` nothing is asked."""
         self.asker.batches.clear()
         key = evaluation_key(seed)
         self.agent.play(self.params, key, num_episodes=self.lanes, max_steps=steps)

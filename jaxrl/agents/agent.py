@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from jaxrl.agents.deciding import Decider
-from jaxrl.agents.examples import load_examples
+from jaxrl.agents.examples import worked_examples
 from jaxrl.agents.lockstep import Lockstep, Played
 from jaxrl.agents.prompting import Prompter
 from jaxrl.agents.settings import AgentConfig, check_settings
@@ -94,14 +94,11 @@ def vlm_agent(
     world = world_of(env, params)
     config = check_settings(config or AgentConfig(), env, world)
     asker = client if isinstance(client, Asker) else Asker(client)
-    plans = config.cadence == "plan"
-    examples = ()
-    if config.examples is not None:
-        examples = load_examples(config.examples, None if plans else world.actions)
+    examples = worked_examples(world, config)
     units = dict(getattr(env, "quantities", {}))
     prompter = Prompter(world, config, units, examples)
     answers = [example.assistant.text for example in examples]
-    decider = Decider(prompter, asker, _rule_compiler(env, params, plans), answers)
+    decider = Decider(prompter, asker, _rule_compiler(env, params, config.held is None), answers)
     return VlmAgent(
         name=name or asker.client.model,
         env=env,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxrl.agents.examples import Example
+from jaxrl.agents.examples import IMAGE_HEAD, STATE_HEAD, Example
 from jaxrl.agents.plans import plan_form, plan_schema
 from jaxrl.agents.settings import AgentConfig
 from jaxrl.agents.worlds import World
@@ -96,7 +96,7 @@ class Prompter:
         config, parts = self.config, []
         if "state" in config.shown:
             lines = [self._line(name, value) for name, value in self._told(sight)]
-            parts.append(f"The state after {sight.time} steps:\n" + "\n".join(lines))
+            parts.append(f"{STATE_HEAD} {sight.time} steps:\n" + "\n".join(lines))
         if "facts" in config.aids and self.world.facts is not None:
             facts = self.world.facts(sight.quantities)
             parts.append("What follows from it:\n" + "\n".join(f"- {fact}" for fact in facts))
@@ -106,7 +106,7 @@ class Prompter:
         if sight.prospects:
             parts.append(self._table(sight))
         if sight.images:
-            names = [f"Image {i}: {what}." for i, (what, _) in enumerate(sight.images, 1)]
+            names = [f"{IMAGE_HEAD}{i}: {what}." for i, (what, _) in enumerate(sight.images, 1)]
             parts.append("\n".join(names))
         parts.append("What do you do?")
         return "\n\n".join(parts)

@@ -41,7 +41,8 @@ class AgentConfig:
     cadence: str = "1"
     """When to ask: every 1, 2, … steps with the action held, or `plan`."""
     examples: Path | None = None
-    """Folder of worked examples to show first: NAME.user.txt, NAME.assistant.txt, NAME.png."""
+    """Folder of worked examples to show first: NAME.user.txt, NAME.assistant.txt, NAME.png; or
+    `shipped`, for those that come with the package."""
     fallback: str | None = None
     """Action to take after two answers that are none; default the one that does the least."""
     repair: bool = True

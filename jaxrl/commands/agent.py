@@ -52,7 +52,7 @@ class AgentOptions:
     cadence: str = "1"
     """When to ask: every 1, 2, … steps, or plan."""
     examples: Path | None = None
-    """Folder of worked examples to show first."""
+    """Folder of worked examples to show first; shipped for those that come with the package."""
     fallback: str | None = None
     """Action to take when nothing was decided; default the one that does the least."""
     repair: bool = True

@@ -66,7 +66,8 @@ def _snake_facts(q: Mapping[str, float]) -> list[str]:
     for number, way in enumerate(_WAYS):
         if (number - heading) % 4 != 2:
             free = int(q[f"free_{way}"])
-            safe = f"{free} free cells" if free else "blocked, you would crash"
+            cells = "1 free cell" if free == 1 else f"{free} free cells"
+            safe = cells if free else "blocked, you would crash"
             lines.append(f"Going {way}: {safe}.")
     return lines
 
