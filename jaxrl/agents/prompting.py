@@ -58,7 +58,10 @@ class Prompter:
 
     Attributes:
         units: quantity to `(unit, meaning)`.
-        shown: the quantities that the state is told in, in order.
+        key_quantities: those that deeds and prospects are told in, in order.
+        system: instructions, the same in every prompt.
+        schema: of an answer in JSON, or None.
+        examples: worked examples, shown first.
     """
 
     def __init__(
@@ -77,13 +80,14 @@ class Prompter:
             self.schema = plan_schema(world.actions)
         elif config.answer == "json":
             self.schema = world.actions.schema()
-        self._examples = tuple(turn for example in examples for turn in example[1:])
+        self.examples = tuple(examples)
 
     def prompt(self, sight: Sight) -> Prompt:
         """What a model is asked in this moment."""
         images = tuple(image for _, image in sight.images)
+        shown = [turn for example in self.examples for turn in (example.user, example.assistant)]
         turn = Turn("user", self.text(sight), images)
-        return Prompt((*self._examples, turn), self.system, self.schema)
+        return Prompt((*shown, turn), self.system, self.schema)
 
     def repair(self, prompt: Prompt, said: str, problem: str) -> Prompt:
         """The same question again, with the answer that was none and what was wrong with it."""

@@ -102,6 +102,11 @@ def _check_seen(config: AgentConfig, env: Any, name: str) -> None:
         raise ConfigError(f"{name} cannot be drawn: type --observe text.")
     if "state" in config.shown and not supports_describe(env):
         raise ConfigError(f"{name} does not describe its state: type --observe image.")
+    if config.held is None and not supports_describe(env):
+        raise ConfigError(
+            f"{name} does not describe its state, which the rules of plans are written in: type "
+            "--cadence 1."
+        )
 
 
 def _cannot(aid: str, config: AgentConfig, env: Any, world: World) -> str:

@@ -155,6 +155,14 @@ def _breakout_objects(q: Mapping[str, float], height: int, width: int) -> list[M
     ]
 
 
+_PADDLE = Actions(
+    (
+        Choice("stay", "the paddle stays where it is", ("nothing", "do nothing", "no-op")),
+        Choice("left", "the paddle moves one cell to the left", ("move left", "go left")),
+        Choice("right", "the paddle moves one cell to the right", ("move right", "go right")),
+    )
+)
+
 BREAKOUT = World(
     name="Breakout",
     needs=("paddle_column", "ball_row", "ball_column", "ball_moves_down", "ball_moves_right"),
@@ -163,13 +171,7 @@ BREAKOUT = World(
         "off it and breaks the bricks above. Each brick is a point. The game ends when the ball "
         "passes the paddle. The ball moves one cell diagonally in each step."
     ),
-    actions=Actions(
-        (
-            Choice("stay", "the paddle stays where it is", ("nothing", "do nothing", "no-op")),
-            Choice("left", "the paddle moves one cell to the left", ("move left", "go left")),
-            Choice("right", "the paddle moves one cell to the right", ("move right", "go right")),
-        )
-    ),
+    actions=_PADDLE,
     idle="stay",
     outcomes=("lost the ball", "out of time"),
     outcome=lambda end: "lost the ball" if end.terminated else "out of time",
