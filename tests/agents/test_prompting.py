@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 import jaxrl
 from jaxrl.agents import AIDS, AgentConfig, vlm_agent
-from jaxrl.agents.aids import crop, draw_grid, draw_marks, shrink
+from jaxrl.agents.aids import crop, draw_grid, draw_marks, pictures, shrink
 from jaxrl.agents.answers import read_answer
 from jaxrl.agents.examples import load_examples, worked_examples
 from jaxrl.agents.prompting import Sight
@@ -93,6 +93,29 @@ def test_pictures_on_the_host():
     marked = draw_marks(frame, [Mark("x", 60.0, 40.0)])
     assert marked[36:45, 56:65].any() and not marked[40, 60].any() and not frame.any()
     assert draw_grid(frame, None)[:, 15].any() and draw_grid(frame, 10)[:, 28].any()
+    large = np.zeros((400, 600, 3), np.uint8)
+    mark = [Mark("x", 300.0, 200.0)]
+    letters = [draw_marks(f, m)[..., 0].any(1).sum() for f, m in ((large, mark), (frame, []))]
+    assert letters[0] > 25 and letters[1] == 0, "letters grow with the frame"
+
+
+def test_a_crop_marks_only_what_is_in_it():
+    """The cart is in the middle, the end of the pole above the window."""
+    config = AgentConfig(aids=("crop", "marks"), height=80, width=120)
+    frame = np.zeros((160, 240, 3), np.uint8)
+    quantities = {"cart_position": 0.0, "pole_angle": 0.0}
+    _, (_, closer) = pictures(frame, quantities, CARTPOLE, config)
+    tip = CARTPOLE.objects(quantities, 160, 240)[1]
+    assert tip.y < 160 - 80, "it lies above the window"
+    assert closer[10:].any() and not closer[:10].any()
+
+
+def test_labels_of_a_narrow_board_do_not_touch():
+    board = draw_grid(np.zeros((150, 225, 3), np.uint8), 15)
+    columns = (board[1:8, 37:187, 0] > 0).any(0).reshape(15, 10)
+    labelled = columns[:, 2:9].any(1)  # without the lines of the grid
+    assert labelled[0] and labelled[14] and labelled.sum() == 8
+    assert board[:, :37].any(), "rows have their numbers beside the board"
 
 
 def test_examples_are_turns_before_the_question(play, tmp_path):
