@@ -270,6 +270,26 @@ def reward_search(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def vlm_agent(rows: list[dict[str, Any]]) -> str:
+    """The last run: a step's time and decisions per second by what is shown and how many lanes."""
+    last = [row for row in rows if row["run"] == rows[-1]["run"]]
+    lines = [
+        _about(last[0]),
+        "",
+        "| shown | lanes | a step, ms | times one lane's | decisions/s | steps measured |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in last:
+        frame = f", {row['height']} × {row['width']}" if row["observe"] == "both" else ""
+        shown = {"text": "the text", "both": "the text and the frame"}[row["observe"]]
+        lines.append(
+            f"| {shown}{frame} | {row['lanes']} | {1000 * row['seconds_per_step']:.0f} "
+            f"| {row['times_one_lane']:.2f} | {row['decisions_per_second']:.0f} "
+            f"| {row['steps_measured']} |"
+        )
+    return "\n".join(lines)
+
+
 TIMES = ("wall_seconds", "processor_seconds")
 
 TABLES = {
@@ -281,6 +301,7 @@ TABLES = {
     "lunar_lander_pilot": pilot,
     "lunar_lander_speed": speed,
     "reward_search": reward_search,
+    "vlm_agent": vlm_agent,
 }
 """Name of a file in `results/`, and of a table in the README, to what makes one of the other."""
 

@@ -1,31 +1,40 @@
 """Decisions per second of an agent whose model answers in 100 ms, at 1, 16 and 64 lanes.
 
-A server in this process speaks the OpenAI chat protocol over HTTP, sleeps for the latency and
-answers. The client is the real SDK, with as many calls at once as there are lanes. What is told is
-the median over decisions of a step's wall-clock: everything between one question and the next,
-prompts, pictures and the environment's step included.
+A server in a process of its own speaks the OpenAI chat protocol over HTTP, waits for the latency
+and answers. The client is the one that users have, with as many calls at once as there are lanes,
+and a store behind it. What is told is the median over decisions of a step's wall-clock: everything
+between one question and the next, prompts, pictures and the environment's step included. The
+numbers of lanes take turns, so that a noisy machine is noisy for all.
 
     python benchmarks/vlm_agent.py
-    python benchmarks/vlm_agent.py --observe both --height 100 --width 150
+    python benchmarks/vlm_agent.py --observe text --rounds 1
 
-Lines go to `benchmarks/results/vlm_agent.jsonl`. The text alone has to cost at most 1.5 times a
-lane's wall-clock at 64 lanes.
+Lines go to `benchmarks/results/vlm_agent.jsonl`, the table to `benchmarks/README.md`. A step at 64
+lanes is to take at most 1.5 times as long as at one.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.server
+import asyncio
+import contextlib
+import functools
 import ipaddress
+import itertools
 import json
+import multiprocessing
 import os
 import socket
 import statistics
-import threading
+import tempfile
 import time
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from report import write_report
+from throughput import commit
 
 import jaxrl
 from jaxrl.agents import AgentConfig, vlm_agent
@@ -36,120 +45,165 @@ from jaxrl.vlm.openai import OpenAIClient
 
 RESULTS = Path(__file__).parent / "results" / "vlm_agent.jsonl"
 HOST = str(ipaddress.IPv4Address(socket.INADDR_LOOPBACK))
-ALLOWED = 1.5
-"""Times the wall-clock of a step at one lane that one may take at 64."""
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Waits, and answers with an action that keeps the pole up for a while."""
-
-    protocol_version = "HTTP/1.1"
-    latency = 0.1
-
-    def do_POST(self) -> None:
-        """Answers one chat request."""
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        content = body["messages"][-1]["content"]
-        text = content if isinstance(content, str) else content[0].get("text", "")
-        time.sleep(self.latency)
-        falls_left = "pole_angular_velocity: -" in text
-        message = {"role": "assistant", "content": f"'push {'left' if falls_left else 'right'}'"}
-        reply = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 0,
-            "model": "fake",
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-        }
-        raw = json.dumps(reply).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+async def answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, latency: float
+) -> None:
+    """Answers the chat requests of one connection: waits, then keeps the pole up for a while."""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.partition("content-length:")[2].partition("\r\n")[0])
+            body = await reader.readexactly(length)
+            await asyncio.sleep(latency)
+            raw = json.dumps(reply(b"pole_angular_velocity: -" in body)).encode()
+            headers = f"Content-Type: application/json\r\nContent-Length: {len(raw)}"
+            writer.write(f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n".encode() + raw)
+            await writer.drain()
+    writer.close()
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """As many calls at once as there are."""
+def reply(falls_left: bool) -> dict[str, Any]:
+    """An answer in OpenAI's protocol."""
+    message = {"role": "assistant", "content": f"'push {'left' if falls_left else 'right'}'"}
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "fake",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
 
-    request_queue_size = 128
-    daemon_threads = True
+
+def serve(latency: float, ports: Any) -> None:
+    """A server for ever, of as many calls at once as come; says its port first."""
+
+    async def run() -> None:
+        server = await asyncio.start_server(
+            functools.partial(answer, latency=latency), HOST, 0, backlog=256, limit=2**22
+        )
+        ports.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(run())
+
+
+@contextlib.contextmanager
+def served(latency: float) -> Iterator[str]:
+    """The URL of a server in a process of its own."""
+    # A process, for a thread would share the interpreter that the client has to answer with.
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(latency, there), daemon=True)
+    process.start()
+    try:
+        yield f"http://{HOST}:{here.recv()}/v1"
+    finally:
+        process.terminate()
+        process.join()
 
 
 class Timed(Asker):
-    """Notes when each batch was asked."""
+    """Notes when each batch was asked, and how large it was."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.batches: list[tuple[float, int]] = []
 
     def ask(self, prompts: Any) -> Any:
         """As its base."""
-        self.times.append(time.perf_counter())
-        self.sizes.append(len(prompts))
+        self.batches.append((time.perf_counter(), len(prompts)))
         return super().ask(prompts)
 
-    def watch(self) -> Timed:
-        """Begins to note."""
-        self.times: list[float] = []
-        self.sizes: list[int] = []
-        return self
+
+class Contestant:
+    """An agent with so many lanes, in one way of observing; it plays when its turn comes."""
+
+    def __init__(self, url: str, store: Path, lanes: int, observe: Any, size: Any) -> None:
+        self.lanes, self.observe = lanes, observe
+        env, self.params = jaxrl.make("CartPole-v1")
+        client = OpenAIClient("fake", base_url=url, concurrency=lanes)
+        self.asker = Timed(client, store=store, timeout=30.0)
+        config = AgentConfig(observe=observe, height=size[0], width=size[1])
+        self.agent = vlm_agent(env, self.asker, config)
+
+    def play(self, steps: int, seed: int) -> list[float]:
+        """Seconds of the steps in which all lanes ran; with an old `seed` nothing is asked."""
+        self.asker.batches.clear()
+        key = evaluation_key(seed)
+        self.agent.play(self.params, key, num_episodes=self.lanes, max_steps=steps)
+        return [
+            after - before
+            for (before, size), (after, _) in itertools.pairwise(self.asker.batches)
+            if size == self.lanes
+        ]
 
 
-def measure(url: str, lanes: int, steps: int, config: AgentConfig) -> dict[str, Any]:
-    """Seconds of a step with that many lanes, all of them running."""
-    env, params = jaxrl.make("CartPole-v1")
-    client = OpenAIClient("fake", base_url=url, concurrency=lanes)
-    asker = Timed(client, timeout=30.0).watch()
-    agent = vlm_agent(env, asker, config)
-    for _ in range(2):  # the first compiles, and opens the connections
-        asker.times.clear()
-        asker.sizes.clear()
-        agent.play(params, evaluation_key(lanes), num_episodes=lanes, max_steps=steps)
-    asker.close()
-    full = [
-        after - before
-        for before, after, size in zip(asker.times, asker.times[1:], asker.sizes, strict=False)
-        if size == lanes
-    ]
-    step = statistics.median(full)
-    return {"lanes": lanes, "seconds_per_step": step, "decisions_per_second": lanes / step}
+def measure(url: str, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """One row for each way of observing and number of lanes."""
+    size = options.height, options.width
+    rows = []
+    for observe in options.observe:
+        contestants = [
+            Contestant(url, folder / f"{observe}{lanes}.sqlite", lanes, observe, size)
+            for lanes in options.lanes
+        ]
+        seconds: dict[int, list[float]] = {lanes: [] for lanes in options.lanes}
+        for contestant in contestants:
+            contestant.play(2, seed=options.rounds)  # compiles, and opens the connections
+        for turn in range(options.rounds):
+            for contestant in contestants:
+                seconds[contestant.lanes] += contestant.play(options.steps, seed=turn)
+        for contestant in contestants:
+            contestant.asker.close()
+        for lanes, taken in seconds.items():
+            step = statistics.median(taken)
+            rows.append(
+                {
+                    "observe": observe,
+                    "lanes": lanes,
+                    "seconds_per_step": step,
+                    "decisions_per_second": lanes / step,
+                    "times_one_lane": step / statistics.median(seconds[options.lanes[0]]),
+                    "steps_measured": len(taken),
+                }
+            )
+            print(
+                f"{observe:4} {lanes:>3} lanes: {1000 * step:.0f} ms a step, "
+                f"{lanes / step:.0f} decisions a second, "
+                f"{rows[-1]['times_one_lane']:.2f} times the first's step",
+                flush=True,
+            )
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--lanes", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--latency", type=float, default=0.1)
-    parser.add_argument("--observe", choices=("text", "image", "both"), default="text")
+    parser.add_argument("--observe", nargs="+", choices=("text", "both"), default=["text", "both"])
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--latency", type=float, default=0.1, help="seconds a call")
     parser.add_argument("--height", type=int, default=100)
     parser.add_argument("--width", type=int, default=150)
     options = parser.parse_args()
     os.environ.setdefault("OPENAI_API_KEY", "none-is-needed-here")
-    Handler.latency = options.latency
-    server = Server((HOST, 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://{HOST}:{server.server_port}/v1"
-    config = AgentConfig(observe=options.observe, height=options.height, width=options.width)
-    rows = [measure(url, lanes, options.steps, config) for lanes in options.lanes]
-    server.shutdown()
-    for row in rows:
-        row["times_one_lane"] = row["seconds_per_step"] / rows[0]["seconds_per_step"]
-        print(
-            f"{row['lanes']:>3} lanes: {1000 * row['seconds_per_step']:.0f} ms a step, "
-            f"{row['decisions_per_second']:.0f} decisions a second, "
-            f"{row['times_one_lane']:.2f} times one lane's step"
-        )
-    line = {
+    with served(options.latency) as url, tempfile.TemporaryDirectory() as folder:
+        rows = measure(url, Path(folder), options)
+    about = {
+        "run": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "date": date.today().isoformat(),
-        "observe": options.observe,
+        "commit": commit(),
         "latency": options.latency,
-        "frame": [options.height, options.width],
-        "rows": rows,
+        "height": options.height,
+        "width": options.width,
         "machine": machine(),
     }
     with RESULTS.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+        file.writelines(json.dumps({**row, **about}) + "\n" for row in rows)
+    write_report()
 
 
 if __name__ == "__main__":

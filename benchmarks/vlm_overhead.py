@@ -13,6 +13,8 @@ for as many as they do is worked out from those (`extrapolated` in its lines).
 
     python benchmarks/vlm_overhead.py --updates 500 --rounds 3
 
+Decisions per second of a model as the agent are measured by `vlm_agent.py`.
+
 Lines go to `benchmarks/results/vlm_overhead.jsonl`.
 """
 

@@ -7,6 +7,7 @@ Models never see an action's number. What they say is a name, or a JSON object o
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +61,8 @@ class Actions:
         """Names of the choices, or of the numbers."""
         return tuple(part.name for part in self.choices or self.numbers)
 
-    def spoken(self) -> dict[str, int]:
+    @functools.cached_property
+    def spoken(self) -> Mapping[str, int]:
         """Every name and alias, `plain`, to the number of its choice."""
         return {
             plain(word): index
@@ -68,9 +70,15 @@ class Actions:
             for word in (choice.name, *choice.aliases)
         }
 
+    @functools.cached_property
+    def pattern(self) -> str:
+        """Any name or alias as a regular expression, longest first, its spaces `-`, `_` or more."""
+        words = sorted(self.spoken, key=len, reverse=True)
+        return "|".join(r"[\s_-]+".join(map(re.escape, word.split(" "))) for word in words)
+
     def index(self, name: str) -> int:
         """The number of the choice of that name; UnknownNameError for another."""
-        found = self.spoken().get(plain(name))
+        found = self.spoken.get(plain(name))
         if found is None:
             raise unknown_name("action", name, self.names)
         return found

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from jaxrl.agents.deciding import Decider
-from jaxrl.agents.examples import load_examples
+from jaxrl.agents.examples import worked_examples
 from jaxrl.agents.lockstep import Lockstep, Played
 from jaxrl.agents.prompting import Prompter
 from jaxrl.agents.settings import AgentConfig, check_settings
@@ -26,19 +26,25 @@ class VlmAgent:
         name: shown in tables.
         env: the environment it was built for.
         asker: through whom the model is asked; `asker.counts` says what that took.
-        config: its settings, defaults filled in.
-        world: what it is told about the environment.
         prompter: writes its prompts.
     """
 
     name: str
     env: Any
     asker: Asker
-    config: AgentConfig
-    world: World
     prompter: Prompter
     _decider: Decider
     _lockstep: tuple[EnvParams, Lockstep] | None = None
+
+    @property
+    def config(self) -> AgentConfig:
+        """Its settings, defaults filled in."""
+        return self.prompter.config
+
+    @property
+    def world(self) -> World:
+        """What it is told about the environment."""
+        return self.prompter.world
 
     def play(
         self,
@@ -91,26 +97,23 @@ def vlm_agent(
     """
     check_env(env, env_params)
     params = env.default_params if env_params is None else env_params
-    world = world_of(env, params)
-    config = check_settings(config or AgentConfig(), env, world)
+    prompter = prompter_of(env, config or AgentConfig(), params)
     asker = client if isinstance(client, Asker) else Asker(client)
-    plans = config.cadence == "plan"
-    examples = ()
-    if config.examples is not None:
-        examples = load_examples(config.examples, None if plans else world.actions)
+    plans = prompter.config.held is None
+    decider = Decider(prompter, asker, _rule_compiler(env, params, plans))
+    return VlmAgent(name or asker.client.model, env, asker, prompter, decider)
+
+
+def prompter_of(env: Any, config: AgentConfig, env_params: EnvParams) -> Prompter:
+    """What writes an agent's prompts; knows whether its settings can be followed, and asks nobody.
+
+    Raises:
+        ConfigError, SpaceError, UnknownNameError: as `vlm_agent`.
+    """
+    world = world_of(env, env_params)
+    config = check_settings(config, env, world)
     units = dict(getattr(env, "quantities", {}))
-    prompter = Prompter(world, config, units, examples)
-    answers = [example.assistant.text for example in examples]
-    decider = Decider(prompter, asker, _rule_compiler(env, params, plans), answers)
-    return VlmAgent(
-        name=name or asker.client.model,
-        env=env,
-        asker=asker,
-        config=config,
-        world=world,
-        prompter=prompter,
-        _decider=decider,
-    )
+    return Prompter(world, config, units, worked_examples(world, config))
 
 
 def _rule_compiler(env: Any, params: EnvParams, plans: bool) -> Any:

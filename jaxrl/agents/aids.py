@@ -7,6 +7,7 @@ lies under their lines and letters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from jaxrl.errors import missing_extra
 
 ZOOM = 2
 """How many times larger an up-scaled frame is, and how closely a crop looks."""
+
+SMALLEST_LETTERS = 10
+"""Pixels; in larger frames they grow with them."""
 
 GRID_COLOR, MARK_COLOR = (128, 128, 128), (255, 0, 160)
 
@@ -49,8 +53,11 @@ def pictures(
         if "upscale" in config.aids:
             what = f"a part of it, around the {center.label}"
         if "marks" in config.aids:
-            marks = world.objects(quantities, height, width)
-            closer = draw_marks(closer, [m._replace(x=m.x - left, y=m.y - top) for m in marks])
+            marks = [
+                mark._replace(x=mark.x - left, y=mark.y - top)
+                for mark in world.objects(quantities, height, width)
+            ]
+            closer = draw_marks(closer, [mark for mark in marks if _inside(mark, closer)])
         shown.append((what, closer))
     return shown
 
@@ -81,11 +88,16 @@ def crop(frame: np.ndarray, center: Mark, height: int, width: int) -> tuple[np.n
     return frame[top : top + height, left : left + width], left, top
 
 
+def _inside(mark: Mark, frame: np.ndarray) -> bool:
+    return 0 <= mark.x < frame.shape[1] and 0 <= mark.y < frame.shape[0]
+
+
 def draw_grid(frame: np.ndarray, cells: int | None) -> np.ndarray:
     """The frame with a labelled grid.
 
     On a board of `cells` by `cells` it runs between them, with the numbers of rows and columns
-    from 0. Elsewhere it has 8 columns A to H and as many rows from 1 as are about as high.
+    from 0; where they are too narrow for that, of every second or third. Elsewhere it has 8
+    columns A to H and as many rows from 1 as are about as high.
     """
     height, width = frame.shape[:2]
     if cells:
@@ -98,7 +110,7 @@ def draw_grid(frame: np.ndarray, cells: int | None) -> np.ndarray:
         columns = list("ABCDEFGH")
         rows = [str(i + 1) for i in range(max(1, round(height / (width / 8))))]
         across, down = width / len(columns), height / len(rows)
-    image, pen = _pen(frame)
+    image, pen, size = _pen(frame)
     bottom, right = top + down * len(rows) - 1, left + across * len(columns) - 1
     for i in range(1, len(columns)):
         x = left + i * across
@@ -106,32 +118,44 @@ def draw_grid(frame: np.ndarray, cells: int | None) -> np.ndarray:
     for i in range(1, len(rows)):
         y = top + i * down
         pen.line([(left, y), (right, y)], fill=GRID_COLOR)
-    for i, label in enumerate(columns):
-        pen.text((left + (i + 0.5) * across - 3, top), label, fill=GRID_COLOR)
-    for i, label in enumerate(rows):
-        pen.text((left + 1, top + (i + 0.5) * down - 5), label, fill=GRID_COLOR)
+    widest = pen.textlength(max(columns + rows, key=len))
+    # Beside the board where there is room: on it, the first row's label and column's would clash.
+    margin = left - widest - 2 if left > widest + 2 else left + 1
+    for i, label in _sparse(columns, (widest + 3) / across):
+        middle = left + (i + 0.5) * across
+        pen.text((middle - pen.textlength(label) / 2, top), label, fill=GRID_COLOR)
+    for i, label in _sparse(rows, size / down):
+        pen.text((margin, top + (i + 0.5) * down - size / 2), label, fill=GRID_COLOR)
     return np.asarray(image)
+
+
+def _sparse(labels: list[str], share: float) -> list[tuple[int, str]]:
+    """As many of the labels, each `share` of a cell large, as do not touch; with their cells."""
+    return list(enumerate(labels))[:: max(1, math.ceil(share))]
 
 
 def draw_marks(frame: np.ndarray, marks: list[Mark]) -> np.ndarray:
     """The frame with a ring around each mark and its label beside it."""
-    image, pen = _pen(frame)
+    image, pen, size = _pen(frame)
     radius = max(4, min(frame.shape[:2]) // 40)
     for mark in marks:
         box = (mark.x - radius, mark.y - radius, mark.x + radius, mark.y + radius)
         pen.ellipse(box, outline=MARK_COLOR)
         width = pen.textlength(mark.label)
         x = min(mark.x + radius + 2, frame.shape[1] - width - 1)
-        y = float(np.clip(mark.y - radius - 10, 0, frame.shape[0] - 12))
+        y = float(np.clip(mark.y - radius - size, 0, max(0, frame.shape[0] - size - 2)))
         pen.text((x, y), mark.label, fill=MARK_COLOR)
     return np.asarray(image)
 
 
-def _pen(frame: np.ndarray) -> tuple[Any, Any]:
-    """A copy of the frame to draw on, and what to draw with."""
+def _pen(frame: np.ndarray) -> tuple[Any, Any, int]:
+    """A copy of the frame to draw on, what to draw with, and the height of its letters."""
     try:
-        from PIL import Image, ImageDraw
+        from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
         raise missing_extra("pillow", "vlm", "drawing on frames") from error
     image = Image.fromarray(frame)
-    return image, ImageDraw.Draw(image)
+    size = max(SMALLEST_LETTERS, frame.shape[0] // 20)
+    pen = ImageDraw.Draw(image)
+    pen.font = ImageFont.load_default(size)
+    return image, pen, size

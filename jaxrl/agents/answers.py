@@ -140,7 +140,7 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
 def _of_json(value: Any, actions: Actions) -> Reading:
     """An action as JSON has it: a name, an object of named numbers, or a list of them."""
     if actions.discrete:
-        index = actions.spoken().get(plain(value)) if isinstance(value, str) else None
+        index = actions.spoken.get(plain(value)) if isinstance(value, str) else None
         named = ", ".join(f'"{name}"' for name in actions.names)
         problem = f'"action" is {json.dumps(value)}, which is none of {named}.'
         return Reading(index, "" if index is not None else problem)
@@ -193,19 +193,13 @@ def _of_prose(text: str, actions: Actions) -> Reading:
     return Reading(None, f"it does not say which one of {named} is chosen.")
 
 
-def _name_pattern(actions: Actions) -> str:
-    """Any name or alias, longest first, with any mix of spaces, `-` and `_` in it."""
-    words = sorted(actions.spoken(), key=len, reverse=True)
-    return "|".join(r"[\s_-]+".join(map(re.escape, word.split(" "))) for word in words)
-
-
 def _candidates(text: str, actions: Actions) -> list[_Found]:
     """The valid names that stand between marks, in order."""
     pattern = re.compile(
-        rf"(?<!\w)[{OPENING}]+\s*({_name_pattern(actions)})\s*[.!,;:]?\s*[{CLOSING}]+(?!\w)",
+        rf"(?<!\w)[{OPENING}]+\s*({actions.pattern})\s*[.!,;:]?\s*[{CLOSING}]+(?!\w)",
         re.IGNORECASE,
     )
-    spoken = actions.spoken()
+    spoken = actions.spoken
     return [_Found(spoken[plain(m[1])], m.start(), m.end()) for m in pattern.finditer(text)]
 
 
@@ -213,12 +207,12 @@ def _bare(text: str, actions: Actions) -> int | None:
     """The action where the last line is nothing but its name, with or without marks and a cue."""
     lines = [line for line in text.strip().splitlines() if line.strip(" `*_-\t")]
     match = re.fullmatch(
-        rf"[\s>*_#`-]*(?:{CUE}[\s*_]*(?:[:：=]|\bis\b)?)?[\s{OPENING}]*({_name_pattern(actions)})"  # noqa: RUF001
+        rf"[\s>*_#`-]*(?:{CUE}[\s*_]*(?:[:：=]|\bis\b)?)?[\s{OPENING}]*({actions.pattern})"  # noqa: RUF001
         rf"[\s.!{CLOSING}]*",
         lines[-1] if lines else "",
         re.IGNORECASE,
     )
-    return None if match is None else actions.spoken()[plain(match[1])]
+    return None if match is None else actions.spoken[plain(match[1])]
 
 
 def _before(text: str, found: _Found) -> str:

@@ -10,7 +10,9 @@ from jaxrl.agents.worlds import World
 from jaxrl.vlm.client import Client
 
 
-def agent_client(spec: str, world: World, config: AgentConfig, **sampling: Any) -> Client:
+def agent_client(
+    spec: str, world: World, config: AgentConfig, *, concurrency: int, **sampling: Any
+) -> Client:
     """The client of that name, as an agent uses it.
 
     Args:
@@ -18,6 +20,7 @@ def agent_client(spec: str, world: World, config: AgentConfig, **sampling: Any) 
             words, and `scripted` is the heuristic over the prompt's text.
         world: the agent's.
         config: the agent's.
+        concurrency: the most calls at a time, for those that call a server.
         **sampling: fields of `Sampling`.
 
     Raises:
@@ -32,4 +35,4 @@ def agent_client(spec: str, world: World, config: AgentConfig, **sampling: Any) 
         return RulesOverWords(world, config)
     from jaxrl.vlm.specs import client
 
-    return client(spec, **sampling)
+    return client(spec, concurrency=concurrency, **sampling)

@@ -68,14 +68,12 @@ class Decision:
 class Decider:
     """Turns what lanes see into what they do."""
 
-    def __init__(
-        self, prompter: Prompter, asker: Asker, compile_rule: CompileRule, examples: Sequence[str]
-    ) -> None:
-        """`examples`: the answers of the worked examples, to notice copies by."""
+    def __init__(self, prompter: Prompter, asker: Asker, compile_rule: CompileRule) -> None:
+        """`compile_rule`: makes a rule of its text, where plans are asked for."""
         self.prompter, self.asker = prompter, asker
         self.config, self.actions = prompter.config, prompter.world.actions
         self._compile_rule = compile_rule
-        self._examples = {text.strip() for text in examples}
+        self._examples = {example.assistant.text for example in prompter.examples}
         world = prompter.world
         if self.config.fallback is not None:
             self.idle: Any = self.actions.index(self.config.fallback)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxrl.agents.examples import Example
+from jaxrl.agents.examples import IMAGE_HEAD, STATE_HEAD, Example
 from jaxrl.agents.plans import plan_form, plan_schema
 from jaxrl.agents.settings import AgentConfig
 from jaxrl.agents.worlds import World
@@ -58,7 +58,10 @@ class Prompter:
 
     Attributes:
         units: quantity to `(unit, meaning)`.
-        shown: the quantities that the state is told in, in order.
+        key_quantities: those that deeds and prospects are told in, in order.
+        system: instructions, the same in every prompt.
+        schema: of an answer in JSON, or None.
+        examples: worked examples, shown first.
     """
 
     def __init__(
@@ -77,13 +80,14 @@ class Prompter:
             self.schema = plan_schema(world.actions)
         elif config.answer == "json":
             self.schema = world.actions.schema()
-        self._examples = tuple(turn for example in examples for turn in example[1:])
+        self.examples = tuple(examples)
 
     def prompt(self, sight: Sight) -> Prompt:
         """What a model is asked in this moment."""
         images = tuple(image for _, image in sight.images)
+        shown = [turn for example in self.examples for turn in (example.user, example.assistant)]
         turn = Turn("user", self.text(sight), images)
-        return Prompt((*self._examples, turn), self.system, self.schema)
+        return Prompt((*shown, turn), self.system, self.schema)
 
     def repair(self, prompt: Prompt, said: str, problem: str) -> Prompt:
         """The same question again, with the answer that was none and what was wrong with it."""
@@ -96,7 +100,7 @@ class Prompter:
         config, parts = self.config, []
         if "state" in config.shown:
             lines = [self._line(name, value) for name, value in self._told(sight)]
-            parts.append(f"The state after {sight.time} steps:\n" + "\n".join(lines))
+            parts.append(f"{STATE_HEAD} {sight.time} steps:\n" + "\n".join(lines))
         if "facts" in config.aids and self.world.facts is not None:
             facts = self.world.facts(sight.quantities)
             parts.append("What follows from it:\n" + "\n".join(f"- {fact}" for fact in facts))
@@ -106,7 +110,7 @@ class Prompter:
         if sight.prospects:
             parts.append(self._table(sight))
         if sight.images:
-            names = [f"Image {i}: {what}." for i, (what, _) in enumerate(sight.images, 1)]
+            names = [f"{IMAGE_HEAD}{i}: {what}." for i, (what, _) in enumerate(sight.images, 1)]
             parts.append("\n".join(names))
         parts.append("What do you do?")
         return "\n\n".join(parts)

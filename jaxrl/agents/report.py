@@ -73,7 +73,8 @@ class Asked:
         seconds: mean latency of what was asked and not found in the store; None if nothing was.
         input_tokens, output_tokens: of all, as if nothing had been in the store.
         dollars: spent in this process; None where nobody knows the model's prices.
-        calls, cached: what went to the model, and what the store answered.
+        calls, cached, repeated: what went to the model, what the store answered, and what was
+            the same as another lane's question.
         episodes: what the costs are divided by.
     """
 
@@ -89,6 +90,7 @@ class Asked:
     dollars: float | None
     calls: int
     cached: int
+    repeated: int
     episodes: int
 
     @classmethod
@@ -110,6 +112,7 @@ class Asked:
             dollars=counts.dollars,
             calls=counts.calls,
             cached=counts.cached,
+            repeated=counts.repeated,
             episodes=episodes,
         )
 
@@ -118,10 +121,11 @@ class Asked:
         cost = "cost not known" if self.dollars is None else f"${self.dollars:.4f} spent"
         if self.dollars is not None:
             cost += f", ${self.dollars / self.episodes:.4f} an episode"
+        shared = f", {self.repeated} shared by lanes" if self.repeated else ""
         latency = "" if self.seconds is None else f", {1000 * self.seconds:.0f} ms each"
         return [
             f"{self.decisions} decisions, {self.decisions / self.episodes:.1f} an episode{latency}"
-            f"; {self.calls} calls, {self.cached} answers from the store; {cost}",
+            f"; {self.calls} calls, {self.cached} answers from the store{shared}; {cost}",
             f"invalid {self.invalid:.1%} (mended {self.repaired:.1%}, fell back "
             f"{self.fallback:.1%}, of which unanswered {self.failed:.1%}), copied from an example "
             f"{self.copied:.1%}",

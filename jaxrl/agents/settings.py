@@ -41,7 +41,8 @@ class AgentConfig:
     cadence: str = "1"
     """When to ask: every 1, 2, … steps with the action held, or `plan`."""
     examples: Path | None = None
-    """Folder of worked examples to show first: NAME.user.txt, NAME.assistant.txt, NAME.png."""
+    """Folder of worked examples to show first: NAME.user.txt, NAME.assistant.txt, NAME.png; or
+    `shipped`, for those that come with the package."""
     fallback: str | None = None
     """Action to take after two answers that are none; default the one that does the least."""
     repair: bool = True
@@ -101,6 +102,11 @@ def _check_seen(config: AgentConfig, env: Any, name: str) -> None:
         raise ConfigError(f"{name} cannot be drawn: type --observe text.")
     if "state" in config.shown and not supports_describe(env):
         raise ConfigError(f"{name} does not describe its state: type --observe image.")
+    if config.held is None and not supports_describe(env):
+        raise ConfigError(
+            f"{name} does not describe its state, which the rules of plans are written in: type "
+            "--cadence 1."
+        )
 
 
 def _cannot(aid: str, config: AgentConfig, env: Any, world: World) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxrl.agents.deciding import Decision
+from jaxrl.agents.examples import IMAGE_HEAD
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
@@ -22,7 +23,8 @@ article { display: grid; grid-template-columns: minmax(12rem, 1fr) 2fr; gap: 1re
   border-top: 1px solid #ccc; padding: 1rem 0; }
 img { max-width: 100%; border: 1px solid #ddd; }
 pre { white-space: pre-wrap; background: #f6f6f6; padding: .6rem; margin: .3rem 0; }
-.bad { color: #a00; } small { color: #555; }
+figure { margin: 0 0 .6rem; } figcaption, small { color: #555; font-size: 13px; }
+.bad { color: #a00; }
 """
 
 
@@ -72,9 +74,11 @@ def write_page(decisions: Sequence[Decision], path: Path, title: str) -> Path:
 
 def _article(decision: Decision) -> str:
     turn = decision.prompt.turns[-1]
+    titles = [line for line in turn.text.splitlines() if line.startswith(IMAGE_HEAD)]
     pictures = "".join(
-        f"<img alt='' src='data:image/png;base64,{base64.b64encode(image.png).decode()}'>"
-        for image in turn.images
+        f"<figure><img alt='' src='data:image/png;base64,{base64.b64encode(image.png).decode()}'>"
+        f"<figcaption>{html.escape(title)}</figcaption></figure>"
+        for title, image in zip(titles, turn.images, strict=True)
     )
     said = "".join(f"<pre>{html.escape(text)}</pre>" for text in decision.said)
     notes = [f"{decision.seconds:.2f} s", "{} + {} tokens".format(*decision.tokens)]

@@ -98,12 +98,12 @@ class SDKClient:
         """One call; `from None` everywhere, since the SDK's errors carry the request's headers."""
         sdk = self._sdk
         limit = sdk.Timeout(seconds, connect=min(seconds, CONNECT))
-        # What the SDK insists on goes in as it wants; all else by `extra_body`, which every
-        # version of it hands on.
-        named = {name: body[name] for name in ("model", "messages", "max_tokens") if name in body}
+        # What the SDK insists on goes in as it wants. All else goes by `extra_body`, which every
+        # version of it hands on; the messages too, for it takes a millisecond to look at them.
+        named = {name: body[name] for name in ("model", "max_tokens") if name in body}
         extra = {name: value for name, value in body.items() if name not in named}
         try:
-            response = self._create()(**named, extra_body=extra, timeout=limit)
+            response = self._create()(**named, messages=[], extra_body=extra, timeout=limit)
         except sdk.APIStatusError as error:
             raise self._rejected(error, body) from None
         except sdk.APITimeoutError as error:

@@ -38,7 +38,7 @@ def key_of(model: str, sampling: Sampling, prompt: Prompt) -> str:
         ConfigError: `sampling.extra` holds what JSON cannot say, so that equal calls would not
             be seen to be equal.
     """
-    settings = dataclasses.asdict(sampling) | {"extra": sorted(sampling.extra)}
+    settings = vars(sampling) | {"extra": sorted(sampling.extra)}
     try:
         text = json.dumps([model, settings, prompt.digest], sort_keys=True)
     except TypeError as error:
@@ -152,7 +152,7 @@ class Store:
                 return
             used = outcome.usage
             # Only the names of extra parameters: nobody knows what their values give away.
-            shown = dataclasses.asdict(sampling) | {"extra": [name for name, _ in sampling.extra]}
+            shown = vars(sampling) | {"extra": [name for name, _ in sampling.extra]}
             db.execute(
                 "INSERT OR IGNORE INTO answers SELECT key, model, ?, prompt, ?, ?, ?, ?, ?, ?, ? "
                 "FROM ledger WHERE call = ?",

@@ -27,6 +27,7 @@ def test_the_captioner_plays_offline_and_leaves_a_folder(agent, tmp_path):
     status, text = agent(*flags)
     assert status == 0, text
     assert "| captioner " in text and "| heuristic " in text and "no trained policy" in text
+    assert "$0.0000 spent" in text, "the captioner costs nothing"
     names = ("config.json", "result.json", "decisions.jsonl", "episode.html", "episode.gif")
     assert all((tmp_path / "run" / name).is_file() for name in (*names, "vlm/store.sqlite"))
     result = json.loads((tmp_path / "run" / "result.json").read_text())
@@ -71,6 +72,11 @@ def test_an_ablation_has_a_row_for_every_aid(agent, tmp_path):
         (["Pendulum-v1", "--answer", "quoted"], "cannot be answered by a name in quotes"),
         (["Acrobot-v1"], "the captioner has no rules for Acrobot"),
         (["CartPole-v1", "--client", "scripted", "--trained", "nowhere"], "nowhere"),
+        # Said before the preset is trained, which takes a while.
+        (["CartPole-v1", "--client", "scripted", "--examples", "."], "has no example in it"),
+        (["CartPole-v1", "--client", "scripted", "--episodes", "0"], "--episodes=0 is out of"),
+        (["CartPole-v1", "--client", "scripted", "--budget", "2"], "2usd"),
+        (["CartPole-v1", "--client", "openai:x@http://h/v1", "--budget", "2usd"], "give price="),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_made(agent, tmp_path, flags, said):

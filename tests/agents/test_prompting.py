@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +11,14 @@ from PIL import Image as Pillow
 
 import jaxrl
 from jaxrl.agents import AIDS, AgentConfig, vlm_agent
-from jaxrl.agents.aids import crop, draw_grid, draw_marks, shrink
-from jaxrl.agents.examples import load_examples
+from jaxrl.agents.aids import crop, draw_grid, draw_marks, pictures, shrink
+from jaxrl.agents.answers import read_answer
+from jaxrl.agents.examples import load_examples, worked_examples
 from jaxrl.agents.prompting import Sight
 from jaxrl.agents.worlds import Mark
-from jaxrl.agents.worlds.balance import CARTPOLE
+from jaxrl.agents.worlds.balance import ACROBOT, CARTPOLE
+from jaxrl.agents.worlds.boards import SNAKE
+from jaxrl.agents.worlds.lander import LANDER
 from jaxrl.errors import ConfigError, SpaceError, UnknownNameError
 from jaxrl.vlm.messages import Image
 from jaxrl.vlm.scripted import ScriptedClient
@@ -88,6 +93,29 @@ def test_pictures_on_the_host():
     marked = draw_marks(frame, [Mark("x", 60.0, 40.0)])
     assert marked[36:45, 56:65].any() and not marked[40, 60].any() and not frame.any()
     assert draw_grid(frame, None)[:, 15].any() and draw_grid(frame, 10)[:, 28].any()
+    large = np.zeros((400, 600, 3), np.uint8)
+    mark = [Mark("x", 300.0, 200.0)]
+    letters = [draw_marks(f, m)[..., 0].any(1).sum() for f, m in ((large, mark), (frame, []))]
+    assert letters[0] > 25 and letters[1] == 0, "letters grow with the frame"
+
+
+def test_a_crop_marks_only_what_is_in_it():
+    """The cart is in the middle, the end of the pole above the window."""
+    config = AgentConfig(aids=("crop", "marks"), height=80, width=120)
+    frame = np.zeros((160, 240, 3), np.uint8)
+    quantities = {"cart_position": 0.0, "pole_angle": 0.0}
+    _, (_, closer) = pictures(frame, quantities, CARTPOLE, config)
+    tip = CARTPOLE.objects(quantities, 160, 240)[1]
+    assert tip.y < 160 - 80, "it lies above the window"
+    assert closer[10:].any() and not closer[:10].any()
+
+
+def test_labels_of_a_narrow_board_do_not_touch():
+    board = draw_grid(np.zeros((150, 225, 3), np.uint8), 15)
+    columns = (board[1:8, 37:187, 0] > 0).any(0).reshape(15, 10)
+    labelled = columns[:, 2:9].any(1)  # without the lines of the grid
+    assert labelled[0] and labelled[14] and labelled.sum() == 8
+    assert board[:, :37].any(), "rows have their numbers beside the board"
 
 
 def test_examples_are_turns_before_the_question(play, tmp_path):
@@ -97,9 +125,8 @@ def test_examples_are_turns_before_the_question(play, tmp_path):
     buffer = io.BytesIO()
     Pillow.fromarray(np.zeros((4, 4, 3), np.uint8)).save(buffer, "PNG")
     (tmp_path / "1.png").write_bytes(buffer.getvalue())
-    played, _, client = play(
-        lambda _: "It leans left.\n'push left'", episodes=1, steps=2, examples=tmp_path
-    )
+    said, settings = "It leans left.\n'push left'", {"observe": "both", **SMALL}
+    played, _, client = play(lambda _: said, episodes=1, steps=2, examples=tmp_path, **settings)
     turns = client.asked[0].turns
     assert [turn.role for turn in turns] == ["user", "assistant"] * 2 + ["user"]
     assert turns[0].images[0].png == buffer.getvalue() and not turns[2].images
@@ -120,9 +147,36 @@ def test_a_folder_of_examples_has_to_hold_some(tmp_path, files, said):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=said):
-        load_examples(tmp_path, CARTPOLE.actions)
+        load_examples(tmp_path, CARTPOLE.actions, AgentConfig())
     with pytest.raises(ConfigError, match="no folder of examples"):
-        load_examples(tmp_path / "none", CARTPOLE.actions)
+        load_examples(tmp_path / "none", CARTPOLE.actions, AgentConfig())
+
+
+@pytest.mark.parametrize("world", [CARTPOLE, LANDER, SNAKE], ids=lambda world: world.name)
+def test_shipped_examples_show_every_action_and_only_what_prompts_show(world):
+    def shown(**settings):
+        return worked_examples(world, AgentConfig(examples=Path("shipped"), **settings))
+
+    both = shown()
+    answers = [read_answer(example.assistant.text, world.actions).action for example in both]
+    assert answers == list(range(len(world.actions.names)))
+    assert all(e.user.images and "The state after" in e.user.text for e in both)
+    assert all(e.user.images[0].to_array().shape == (200, 300, 3) for e in both)
+    for example in shown(observe="text"):
+        assert not example.user.images and "Image" not in example.user.text
+    for example in shown(observe="image"):
+        assert example.user.text == "Image 1: the frame.\n\nWhat do you do?"
+    as_json = [json.loads(example.assistant.text) for example in shown(answer="json")]
+    assert [answer["action"] for answer in as_json] == list(world.actions.names)
+    assert all(answer["reasoning"] for answer in as_json)
+
+
+def test_where_no_examples_are_shipped():
+    config = AgentConfig(examples=Path("shipped"))
+    with pytest.raises(ConfigError, match="for Acrobot are shipped, only for CartPole, Lunar"):
+        worked_examples(ACROBOT, config)
+    with pytest.raises(ConfigError, match="not with a plan"):
+        worked_examples(CARTPOLE, dataclasses.replace(config, cadence="plan"))
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ def test_the_trace_holds_every_decision_and_runs_nothing_that_a_model_said(
     tags.feed(page)
     assert "script" not in tags.tags and tags.tags.count("article") == 4
     assert tags.sources and all(s.startswith("data:image/png;base64,") for s in tags.sources)
+    assert page.count("<figcaption>Image 1: the frame.</figcaption>") == 4
     assert "&lt;script&gt;" in page and "a &lt;title&gt;" in page and "invalid, mended" in page
 
     path = write_film(played, env, params, tmp_path / "episode.gif", width=120)

@@ -66,7 +66,8 @@ def _snake_facts(q: Mapping[str, float]) -> list[str]:
     for number, way in enumerate(_WAYS):
         if (number - heading) % 4 != 2:
             free = int(q[f"free_{way}"])
-            safe = f"{free} free cells" if free else "blocked, you would crash"
+            cells = "1 free cell" if free == 1 else f"{free} free cells"
+            safe = cells if free else "blocked, you would crash"
             lines.append(f"Going {way}: {safe}.")
     return lines
 
@@ -154,6 +155,14 @@ def _breakout_objects(q: Mapping[str, float], height: int, width: int) -> list[M
     ]
 
 
+_PADDLE = Actions(
+    (
+        Choice("stay", "the paddle stays where it is", ("nothing", "do nothing", "no-op")),
+        Choice("left", "the paddle moves one cell to the left", ("move left", "go left")),
+        Choice("right", "the paddle moves one cell to the right", ("move right", "go right")),
+    )
+)
+
 BREAKOUT = World(
     name="Breakout",
     needs=("paddle_column", "ball_row", "ball_column", "ball_moves_down", "ball_moves_right"),
@@ -162,13 +171,7 @@ BREAKOUT = World(
         "off it and breaks the bricks above. Each brick is a point. The game ends when the ball "
         "passes the paddle. The ball moves one cell diagonally in each step."
     ),
-    actions=Actions(
-        (
-            Choice("stay", "the paddle stays where it is", ("nothing", "do nothing", "no-op")),
-            Choice("left", "the paddle moves one cell to the left", ("move left", "go left")),
-            Choice("right", "the paddle moves one cell to the right", ("move right", "go right")),
-        )
-    ),
+    actions=_PADDLE,
     idle="stay",
     outcomes=("lost the ball", "out of time"),
     outcome=lambda end: "lost the ball" if end.terminated else "out of time",
