@@ -135,7 +135,7 @@ def main() -> None:
     args = parser.parse_args()
     run = time.strftime("%Y-%m-%dT%H:%M:%S")
     about = {"run": run, "date": str(date.today()), "commit": commit(), "machine": machine()}
-    contestants = [Contestant(way, args) for way in args.ways]
+    contestants = [Contestant(way, args) for way in dict.fromkeys(("none", *args.ways))]
     rows: list[dict[str, Any]] = []
     for turn in range(args.rounds):
         for contestant in contestants:

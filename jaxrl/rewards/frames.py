@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -177,22 +178,17 @@ def show(
     count = valid.sum(dtype=jnp.int32)
     order = jnp.nonzero(valid, size=sizes[-1], fill_value=0)[0].astype(jnp.int32)
 
-    def call(size: int) -> Callable[[], PyTree]:
-        def branch() -> PyTree:
-            rows = order[:size]
-            chosen = jax.tree.map(lambda x: x[rows], states)
-            frames = _drawn(drawing.render, chosen, count, block)
-            quantities = jax.vmap(jax.vmap(drawing.describe))(chosen)
-            return io_callback(host, answer, rows, count, frames, quantities, *extra)
-
-        return branch
-
-    def nobody() -> PyTree:
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), answer)
+    def call(size: int) -> PyTree:
+        rows = order[:size]
+        chosen = jax.tree.map(lambda x: x[rows], states)
+        frames = _drawn(drawing.render, chosen, count, block)
+        quantities = jax.vmap(jax.vmap(drawing.describe))(chosen)
+        return io_callback(host, answer, rows, count, frames, quantities, *extra)
 
     fitting = 1 + jnp.searchsorted(jnp.asarray(sizes), count)
     index = jnp.where(count > 0, fitting, jnp.asarray(always, jnp.int32))
-    return jax.lax.switch(index, [nobody, *map(call, sizes)])
+    branches = [partial(blank, answer), *(partial(call, size) for size in sizes)]
+    return jax.lax.switch(index, branches)
 
 
 def _sizes(total: int, block: int) -> list[int]:

@@ -66,6 +66,7 @@ def vlm(
     train_steps: int = 500,
     folder: str | Path | None = None,
     say: Callable[[str], None] = print,
+    begin: Callable[[], None] | None = None,
 ) -> RewardSource:
     """A reward source that asks a vision-language model.
 
@@ -97,6 +98,7 @@ def vlm(
         train_steps: with `model`: gradient steps after each round.
         folder: where the run's own `vlm/` is to be; None leaves none.
         say: where alarms go.
+        begin: called when a run begins, before anything compiles; may refuse it (a probe, say).
 
     Raises:
         ConfigError: a setting out of range, or settings that do not go together.
@@ -128,7 +130,7 @@ def vlm(
         init=partial(callback.init, spec),
         annotate=partial(callback.annotate, spec),
         needs=needs(frames),
-        listener=VLMListener(judge, alarm, folder, say),
+        listener=VLMListener(judge, alarm, folder, say, begin),
     )
     if mode == "lagged" and chosen.asks:
         return _lagged(source, spec, lagged.Settings(lag, wait, max_waiting))

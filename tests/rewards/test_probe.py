@@ -12,8 +12,9 @@ from jaxrl.environment import make
 from jaxrl.errors import ConfigError, UnknownNameError
 from jaxrl.rewards.agreement import agreement, epic_distance, monotony, pearson, ranks, spearman
 from jaxrl.rewards.known_states import known_states
-from jaxrl.rewards.probe import Thresholds, probe, require_probe
+from jaxrl.rewards.probe import probe
 from jaxrl.rewards.probe_picture import draw_probe, lines
+from jaxrl.rewards.probe_report import Thresholds, require_probe
 from jaxrl.vlm import prompts
 from jaxrl.vlm.asker import Asker
 from jaxrl.vlm.captioner import CaptionerClient
