@@ -265,4 +265,7 @@ def test_mistakes_of_the_command(tmp_path, capsys):
     assert "unknown client 'captionner'" in said("--client", "captionner")
     assert "type NAME=VALUE" in said("--given", "goal")
     assert "give both" in said("--height", "60")
+    assert "num_states=2" in said("--states", "2")
+    assert "'distance_to_pad'" in said("--prompt", "lander_position")
+    assert "does not say which quantity" in said("--prompt", "goal_score", "--given", "goal=up")
     assert not (tmp_path / "x").exists()

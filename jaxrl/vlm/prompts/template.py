@@ -135,8 +135,8 @@ def load(name_or_path: str | Path) -> Template:
     """A prompt by the name of a shipped one, or by the path of a `.jinja` file.
 
     Raises:
-        UnknownNameError: neither a shipped prompt nor a file; or its parser is unknown.
-        ConfigError: the file does not say what a prompt needs.
+        UnknownNameError: no prompt of that name is shipped; or its parser is unknown.
+        ConfigError: there is no such file, or it does not say what a prompt needs.
     """
     path = Path(name_or_path)
     if str(name_or_path) in names():
