@@ -301,10 +301,10 @@ def overhead(rows: list[dict[str, Any]]) -> str:
             f"| {statistics.median(each(way, 'calls')):,.0f} "
             f"| {format(statistics.median(labelled), '.0%') if labelled else '–'} |"
         )
-    extrapolated = [row for row in last if row["extrapolated"]]
-    if extrapolated:
-        share = extrapolated[0]["paper_updates"] / first["updates"]
-        lines += ["", f"`paper` was run for {share:.1%} of the steps, and its figures scaled."]
+    scaled = {row["way"]: row["trained"] for row in last if row["trained"] != row["updates"]}
+    if scaled:
+        those = ", ".join(f"`{way}` {trained}" for way, trained in scaled.items())
+        lines += ["", f"Of {first['updates']} updates {those} were run, and the figures scaled."]
     return "\n".join(lines)
 
 

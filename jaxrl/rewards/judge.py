@@ -172,7 +172,7 @@ class Judge:
         if fresh := int(count):
             numbers = (np.asarray(rows)[:fresh] + int(base)).tolist()
             # A copy: the memory is the program's own.
-            self._send(numbers, np.array(frames)[:fresh], _plain(quantities))
+            self._send(numbers, np.asarray(frames)[:fresh].copy(), _plain(quantities))
         return verdicts
 
     def _send(self, numbers: Sequence[int], frames: np.ndarray, quantities: Any) -> None:

@@ -101,6 +101,7 @@ class VLMListener:
             "cached": counts.cached,
             "repeated": counts.repeated,
             "failed": counts.failed,
+            "failed_by": dict(counts.failed_by),
             "input_tokens": counts.input_tokens,
             "output_tokens": counts.output_tokens,
             "dollars": counts.dollars,
