@@ -171,7 +171,7 @@ class Judge:
             verdicts = blank_verdicts(len(waiting), len(self.rules))
         if fresh := int(count):
             numbers = (np.asarray(rows)[:fresh] + int(base)).tolist()
-            # A copy: the memory is the program's own.
+            # Of the frames too, as with `_plain`; of those alone that are new.
             self._send(numbers, np.asarray(frames)[:fresh].copy(), _plain(quantities))
         return verdicts
 
@@ -260,4 +260,5 @@ def _bucket(text: str) -> int:
 
 
 def _plain(quantities: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {name: np.asarray(values) for name, values in quantities.items()}
+    """Copies: what the program gave lies in memory of its own, which the next call may fill."""
+    return {name: np.array(values) for name, values in quantities.items()}
