@@ -290,6 +290,44 @@ def vlm_agent(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def overhead(rows: list[dict[str, Any]]) -> str:
+    """The last run: what each way of asking a model takes, beside the run without one."""
+    last = [row for row in rows if row["run"] == rows[-1]["run"]]
+
+    def each(way: str, field: str) -> list[float]:
+        return [row[field] for row in last if row["way"] == way]
+
+    none = each("none", "seconds")
+    first = last[0]
+    steps = first["updates"] * first["num_envs"] * first["num_steps"]
+    lines = [
+        _about(first),
+        f"{first['num_envs']} environments, {steps:,} steps, {first['latency'] * 1000:.0f} ms a "
+        f"call, {first['concurrency']} calls at once, {first['rounds']} rounds.",
+        "",
+        "| way | seconds | waiting for answers | times the run without a model "
+        "| times that run and the waiting | calls | judged steps with a label |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for way in dict.fromkeys(row["way"] for row in last):
+        seconds, waited = each(way, "seconds"), each(way, "waited")
+        # Within a round, where the machine was as busy for both.
+        bare = [s / n for s, n in zip(seconds, none, strict=False)]
+        least = [s / (n + w) for s, n, w in zip(seconds, none, waited, strict=False)]
+        labelled = [x for x in each(way, "labelled") if x is not None]
+        lines.append(
+            f"| {way} | {statistics.median(seconds):,.1f} | {statistics.median(waited):,.1f} "
+            f"| {statistics.median(bare):.2f} | {statistics.median(least):.2f} "
+            f"| {statistics.median(each(way, 'calls')):,.0f} "
+            f"| {format(statistics.median(labelled), '.0%') if labelled else '–'} |"
+        )
+    scaled = {row["way"]: row["trained"] for row in last if row["trained"] != row["updates"]}
+    if scaled:
+        those = ", ".join(f"`{way}` {trained}" for way, trained in scaled.items())
+        lines += ["", f"Of {first['updates']} updates {those} were run, and the figures scaled."]
+    return "\n".join(lines)
+
+
 TIMES = ("wall_seconds", "processor_seconds")
 
 TABLES = {
@@ -302,6 +340,7 @@ TABLES = {
     "lunar_lander_speed": speed,
     "reward_search": reward_search,
     "vlm_agent": vlm_agent,
+    "vlm_overhead": overhead,
 }
 """Name of a file in `results/`, and of a table in the README, to what makes one of the other."""
 

@@ -73,7 +73,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     if near:
         advice = f"did you mean {' or '.join(repr(n) for n in near)}?"
     else:
-        advice = f"known: {', '.join(known)}."
+        advice = f"known: {', '.join(known)}." if known else "there are none."
     return UnknownNameError(f"unknown {kind} {name!r}: {advice}{' ' + hint if hint else ''}")
 
 

@@ -153,13 +153,22 @@ def make_env(
     name: str, settings: Sequence[str], earlier: Mapping[str, Any] | None = None
 ) -> tuple[Any, Any]:
     """The environment of that name with `NAME=VALUE` settings, on top of a preset's or a run's."""
-    values: dict[str, Any] = dict(earlier or {})
+    return make(name, **(dict(earlier or {}) | named_values("--env-params", settings)))
+
+
+def named_values(flag: str, settings: Sequence[str]) -> dict[str, Any]:
+    """The values of a flag that takes `NAME=VALUE` any number of times.
+
+    Raises:
+        ConfigError: one is not of that form.
+    """
+    values = {}
     for setting in settings:
-        key, equals, text = setting.partition("=")
+        name, equals, text = setting.partition("=")
         if not equals:
-            raise ConfigError(f"--env-params {setting!r}: type NAME=VALUE.")
-        values[key] = parse_value(text)
-    return make(name, **values)
+            raise ConfigError(f"{flag} {setting!r}: type NAME=VALUE.")
+        values[name] = parse_value(text)
+    return values
 
 
 def parse_value(text: str) -> Any:
@@ -173,6 +182,12 @@ def parse_value(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def remove_empty(folder: Path) -> None:
+    """Removes a folder that nothing was written to, because a setting was refused."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def enable_compilation_cache() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +10,17 @@ from typing import Annotated
 
 import tyro
 
-from jaxrl.commands.options import enable_compilation_cache, make_env, parse_value
+from jaxrl.commands.asking import opened_store, prompt_about, require_answers
+from jaxrl.commands.options import (
+    enable_compilation_cache,
+    make_env,
+    named_values,
+    remove_empty,
+)
 from jaxrl.errors import ConfigError
-from jaxrl.rewards.probe import Thresholds, probe, require_probe
+from jaxrl.rewards.probe import probe
 from jaxrl.rewards.probe_picture import draw_probe, lines
+from jaxrl.rewards.probe_report import Thresholds, require_probe
 from jaxrl.vlm import prompts, specs
 from jaxrl.vlm.asker import Asker
 
@@ -25,8 +33,8 @@ class ProbeOptions:
     """Environment."""
     client: str = "captioner"
     """Who is asked, e.g. openai:gpt-4o; captioner needs no key and no network."""
-    prompt: str = "cartpole_tilt"
-    """Name of a shipped prompt, or the path of a .jinja file."""
+    prompt: str | None = None
+    """Name of a shipped prompt, or the path of a .jinja file; default the one about this."""
     truth: str | None = None
     """Quantity that answers should grow with (-NAME: fall with); default the prompt's."""
     states: int = 21
@@ -45,6 +53,8 @@ class ProbeOptions:
     """Of the states."""
     budget: str | None = None
     """What may be spent, e.g. 2usd,100calls; default no limit."""
+    price: str | None = None
+    """INPUT,OUTPUT in dollars per million tokens, or a file; where the model's is not known."""
     timeout: float = 120.0
     """Seconds that all answers together may take."""
     spearman: float = Thresholds.spearman
@@ -62,24 +72,23 @@ class ProbeOptions:
 def main(argv: Sequence[str]) -> None:
     """Runs the command; a failed probe is an error unless forced."""
     options = tyro.cli(ProbeOptions, args=list(argv), prog="jaxrl probe-vlm")
-    if (options.height is None) != (options.width is None):
-        raise ConfigError("--height and --width go together: give both, or neither.")
-    given = dict(_setting(text) for text in options.given)
-    template = prompts.load(options.prompt)
+    size = _size(options)
+    given = named_values("--given", options.given)
     env, env_params = make_env(options.env, options.env_params)
+    template = prompts.load(options.prompt or prompt_about(env, env_params))
     client = specs.client(options.client)
     enable_compilation_cache()
-    options.out.mkdir(parents=True, exist_ok=True)
-    asker = Asker(
-        client,
-        store=options.out / "store.sqlite",
-        budget=options.budget,
-        timeout=options.timeout,
-    )
-    size = None
-    if options.height is not None and options.width is not None:
-        size = options.height, options.width
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(client.close)
+        stack.callback(remove_empty, options.out)
+        asker = Asker(
+            client,
+            store=opened_store(options.out / "store.sqlite", stack),
+            budget=options.budget,
+            price=options.price,
+            timeout=options.timeout,
+        )
+        stack.callback(asker.close)
         report, states = probe(
             env,
             env_params,
@@ -94,8 +103,7 @@ def main(argv: Sequence[str]) -> None:
                 options.spearman, options.sign_accuracy, options.unparsed, options.commonest
             ),
         )
-    finally:
-        asker.close()
+    require_answers(asker)
     print(f"{report.client}, prompt {report.prompt}, {report.env}, truth {report.truth}")
     for line in lines(report):
         print(f"  {line}")
@@ -107,8 +115,10 @@ def main(argv: Sequence[str]) -> None:
     require_probe(report, force=options.force)
 
 
-def _setting(text: str) -> tuple[str, object]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--given {text!r}: type NAME=VALUE.")
-    return name, parse_value(value)
+def _size(options: ProbeOptions) -> tuple[int, int] | None:
+    """Height and width, or None for the environment's own."""
+    if options.height is not None and options.width is not None:
+        return options.height, options.width
+    if options.height is not None or options.width is not None:
+        raise ConfigError("--height and --width go together: give both, or neither.")
+    return None

@@ -17,6 +17,7 @@ from jaxrl.commands.options import (
     enable_compilation_cache,
     make_env,
     parse,
+    remove_empty,
     split_target,
     starting_point,
 )
@@ -76,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
     enable_compilation_cache()
     out = options.resume or options.out or default_run_path(env_name, algorithm_name)
     with contextlib.ExitStack() as stack:
-        stack.callback(_remove_empty, out)
+        stack.callback(remove_empty, out)
         progress = Progress()
         source = vlm_source(asking, env, env_params, out, progress.console.print, stack)
         if source is not None and source.listener is not None:
@@ -226,12 +227,6 @@ def _options_of(earlier: RunRecord) -> TrainOptions:
         **{name: settings[name] * per_update for name in every},
         **{name: settings[name] for name in same},
     )
-
-
-def _remove_empty(folder: Path) -> None:
-    """Removes a run folder that nothing was written to, because a setting was refused."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def _from_file(flags: Sequence[str], config: Any) -> Any:

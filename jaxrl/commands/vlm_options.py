@@ -9,15 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-
 from jaxrl import rewards
-from jaxrl.commands.options import parse_value
-from jaxrl.environment import supports_describe
-from jaxrl.errors import ConfigError, ModelError
+from jaxrl.commands.asking import opened_store, prompt_about, require_answers
+from jaxrl.commands.options import named_values, remove_empty
+from jaxrl.errors import ConfigError, check_range
 from jaxrl.rewards.alarms import Policy
 from jaxrl.rewards.frames import Frames
-from jaxrl.rewards.probe import probe, require_probe
+from jaxrl.rewards.probe import probe
+from jaxrl.rewards.probe_report import ProbeReport, require_probe
 from jaxrl.rewards.reward_model import Labels
 from jaxrl.rewards.vlm import Mode
 from jaxrl.run.checkpoint import write_json
@@ -47,7 +46,7 @@ class VLMOptions:
     on_spent: Literal["mask", "stop"] = "mask"
     """When the budget is spent: go on without labels, or stop."""
     price: str | None = None
-    """File with the model's price, where it is not known."""
+    """INPUT,OUTPUT in dollars per million tokens, or a file; where the model's is not known."""
     reward_mode: Mode = "callback"
     """callback waits for the model; lagged does not, and needs a replay; model learns from it."""
     frames: Frames | None = None
@@ -90,6 +89,13 @@ class VLMOptions:
     """Train although the model failed the probe: what it says does not go along with the truth."""
 
 
+PASSED_ON = (
+    *("frames", "every", "max_frames", "alarm", "control", "lag", "wait", "max_waiting"),
+    *("labels", "num_labels", "round_size"),
+)
+"""Flags that `rewards.vlm` takes under the same names."""
+
+
 def vlm_source(
     options: VLMOptions,
     env: Any,
@@ -99,6 +105,9 @@ def vlm_source(
     stack: contextlib.ExitStack,
 ) -> RewardSource | None:
     """The reward source that the flags ask for; None for the environment's own.
+
+    Nobody is asked yet. When the run begins, and all that could be refused has been, known states
+    are asked about, and the run ends there if the answers do not fit the truth.
 
     Args:
         options: the flags.
@@ -113,81 +122,76 @@ def vlm_source(
     if options.reward == "environment":
         _refuse_idle_flags(options)
         return None
+    check_range("alpha", options.alpha, 0, 1)
     if options.alpha == 0:
         return rewards.environment()
     folder = out / "vlm"
-    prompt = options.prompt or _prompt_about(env, env_params)
-    template = prompts.load(prompt)
-    sampling: dict[str, Any] = dict(max_tokens=options.max_tokens, detail=options.detail)
+    template = prompts.load(options.prompt or prompt_about(env, env_params))
+    if options.parser is not None:  # the probe is to read as training does
+        template = dataclasses.replace(template, parser=options.parser)
+    given = named_values("--given", options.given)
+    asker = _asker(options, folder, stack)
+
+    def begin() -> None:
+        if template.truth and options.control in ("none", "shuffled"):
+            say(f"asking {asker.client.model} about known states …")
+            report, _ = probe(
+                env, env_params, asker, template, given=given, size=options.frame_size
+            )
+            _let_pass(report, asker, folder, force=options.force)
+        write_json(folder / "options.json", _jsonable(options))
+
+    judged = rewards.vlm(
+        env,
+        asker,
+        template,
+        given=given,
+        env_params=env_params,
+        mode=options.reward_mode,
+        size=options.frame_size,
+        folder=folder,
+        say=say,
+        begin=begin,
+        **{name: getattr(options, name) for name in PASSED_ON},
+    )
+    return rewards.mixture(rewards.environment(), judged, options.alpha)
+
+
+def _asker(options: VLMOptions, folder: Path, stack: contextlib.ExitStack) -> Asker:
+    """Who is asked, with the store in the run's folder unless another is named."""
+    check_range("concurrency", options.concurrency, 1)
+    check_range("answer_timeout", options.answer_timeout, 0, open_low=True)
     client = specs.client(
         options.client,
         concurrency=options.concurrency,
+        max_tokens=options.max_tokens,
         temperature=options.temperature,
-        **sampling,
+        detail=options.detail,
     )
-    store = options.store or folder / "store.sqlite"
-    for place in (folder, store.parent):
-        place.mkdir(parents=True, exist_ok=True)
+    stack.callback(client.close)
+    stack.callback(remove_empty, folder)
     asker = Asker(
         client,
-        store=store,
+        store=opened_store(options.store or folder / "store.sqlite", stack),
         budget=options.budget,
         price=options.price,
         on_spent=options.on_spent,
         timeout=options.answer_timeout,
     )
     stack.callback(asker.close)
-    given = dict(_pair(text) for text in options.given)
-    judged = rewards.vlm(
-        env,
-        asker,
-        template,
-        options.parser,
-        given=given,
-        env_params=env_params,
-        frames=options.frames,
-        every=options.every,
-        mode=options.reward_mode,
-        max_frames=options.max_frames,
-        size=options.frame_size,
-        alarm=options.alarm,
-        control=options.control,
-        lag=options.lag,
-        wait=options.wait,
-        max_waiting=options.max_waiting,
-        labels=options.labels,
-        num_labels=options.num_labels,
-        round_size=options.round_size,
-        folder=folder,
-        say=say,
-    )
-    if template.truth and options.control in ("none", "shuffled"):
-        _probe_first(options, env, env_params, asker, template, given, folder)
-    write_json(folder / "options.json", _jsonable(options))
-    return rewards.mixture(rewards.environment(), judged, options.alpha)
+    return asker
 
 
-def _probe_first(
-    options: VLMOptions,
-    env: Any,
-    env_params: EnvParams,
-    asker: Asker,
-    template: prompts.Template,
-    given: dict[str, Any],
-    folder: Path,
-) -> None:
-    """Asks about known states, and lets nobody train from answers that do not fit the truth.
+def _let_pass(report: ProbeReport, asker: Asker, folder: Path, *, force: bool) -> None:
+    """Lets nobody train from answers that do not fit the truth.
 
     Raises:
         ConfigError: they do not, and nothing forces it.
         ModelError: the model cannot be asked at all (a wrong key).
     """
-    size = options.frame_size
-    report, _ = probe(env, env_params, asker, template, given=given, size=size)
-    if asker.fatal is not None:
-        raise ModelError(f"the model cannot be asked: {asker.fatal.reason}")
+    require_answers(asker)
     report.save(folder / "probe.json")
-    require_probe(report, force=options.force)
+    require_probe(report, force=force)
 
 
 def earlier_options(folder: Path) -> VLMOptions:
@@ -212,34 +216,6 @@ def _refuse_idle_flags(options: VLMOptions) -> None:
                 f"{flag} is about a model's reward, and nothing asks for one: add --reward vlm, "
                 f"or drop {flag}."
             )
-
-
-def _prompt_about(env: Any, env_params: EnvParams) -> str:
-    """The first shipped prompt that is about this environment's quantities.
-
-    Raises:
-        ConfigError: none is.
-    """
-    described: set[str] = set()
-    if supports_describe(env):
-        _, state = jax.eval_shape(env.reset_env, jax.random.key(0), env_params)
-        described = set(jax.eval_shape(env.describe, state, env_params))
-    for name in prompts.names():
-        template = prompts.load(name)
-        fits = template.needs and set(template.needs) <= described
-        if fits and template.images == 1 and not template.parameters:
-            return name
-    raise ConfigError(
-        f"no shipped prompt is about {env.name}: give --prompt, a file of your own or one of "
-        f"{', '.join(prompts.names())}."
-    )
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--given {text!r}: type NAME=VALUE.")
-    return name, parse_value(value)
 
 
 def _jsonable(options: VLMOptions) -> dict[str, Any]:

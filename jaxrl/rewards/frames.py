@@ -3,7 +3,7 @@
 The frame that belongs to a step is of the state that it led to, from before any auto-reset: the
 reward of arriving there. `collect` keeps states, not pixels, and of an update only the frames that
 are asked about are drawn: rows that count are moved to the front, the smallest of a few sizes that
-holds them is taken (each is a branch of one `switch`), and within it blocks of `BLOCK` are drawn
+holds them is taken (each is a branch of one `switch`), and within it `BLOCK` at a time are drawn
 until none is left. An update without a frame draws nothing and calls nobody.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -25,8 +26,12 @@ from jaxrl.types import Array, EnvParams, EnvState, PyTree, Record, Recorded, Tr
 Frames = Literal["episode_end", "every", "both"]
 """Which steps are judged: those that end an episode, every k-th of a lane, or both."""
 
-BLOCK = 8
-"""Frames drawn by one call of `render`."""
+BLOCK = 2
+"""Frames drawn by one call of `render`. Few episodes end in an update: of a larger block most would
+be drawn for nothing, and one picture is work enough for a processor's vectors."""
+
+SMALLEST = 8
+"""Frames that the smallest buffer holds."""
 
 GROWTH = 8
 """By how much one buffer of frames is larger than the next smaller one."""
@@ -172,44 +177,39 @@ def show(
         The host's answer; zeros where it was not called.
     """
     total = valid.shape[0]
-    block = min(BLOCK, total)
-    sizes = _sizes(total, block)
+    sizes = _sizes(total)
     count = valid.sum(dtype=jnp.int32)
     order = jnp.nonzero(valid, size=sizes[-1], fill_value=0)[0].astype(jnp.int32)
 
-    def call(size: int) -> Callable[[], PyTree]:
-        def branch() -> PyTree:
-            rows = order[:size]
-            chosen = jax.tree.map(lambda x: x[rows], states)
-            frames = _drawn(drawing.render, chosen, count, block)
-            quantities = jax.vmap(jax.vmap(drawing.describe))(chosen)
-            return io_callback(host, answer, rows, count, frames, quantities, *extra)
-
-        return branch
-
-    def nobody() -> PyTree:
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), answer)
+    def call(size: int) -> PyTree:
+        rows = order[:size]
+        chosen = jax.tree.map(lambda x: x[rows], states)
+        frames = _drawn(drawing.render, chosen, count)
+        quantities = jax.vmap(jax.vmap(drawing.describe))(chosen)
+        return io_callback(host, answer, rows, count, frames, quantities, *extra)
 
     fitting = 1 + jnp.searchsorted(jnp.asarray(sizes), count)
     index = jnp.where(count > 0, fitting, jnp.asarray(always, jnp.int32))
-    return jax.lax.switch(index, [nobody, *map(call, sizes)])
+    branches = [partial(blank, answer), *(partial(call, size) for size in sizes)]
+    return jax.lax.switch(index, branches)
 
 
-def _sizes(total: int, block: int) -> list[int]:
-    """Sizes of the buffers: from one block to what holds all, each `GROWTH` times the last."""
-    largest = math.ceil(total / block) * block
-    sizes = [block]
-    while sizes[-1] < largest:
-        sizes.append(min(sizes[-1] * GROWTH, largest))
+def _sizes(total: int) -> list[int]:
+    """Sizes of the buffers, each `GROWTH` times the last; the largest holds all."""
+    sizes = [min(SMALLEST, total)]
+    while sizes[-1] < total:
+        sizes.append(min(sizes[-1] * GROWTH, total))
     return sizes
 
 
-def _drawn(render: Callable[[EnvState], Array], states: EnvState, count: Array, block: int) -> Any:
+def _drawn(render: Callable[[EnvState], Array], states: EnvState, count: Array) -> Array:
     """The frames `[n, G, H, W, 3]` of the first `count` rows, black beyond their last block."""
     every = jax.vmap(jax.vmap(render))
     like = jax.eval_shape(every, states)
+    block = min(BLOCK, like.shape[0])
 
     def draw(i: Array, frames: Array) -> Array:
+        # At the end both slices are moved back alike, and some rows are drawn twice.
         some = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i * block, block, 0), states)
         return jax.lax.dynamic_update_slice_in_dim(frames, every(some), i * block, 0)
 

@@ -13,7 +13,6 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -171,8 +170,8 @@ class Judge:
             verdicts = blank_verdicts(len(waiting), len(self.rules))
         if fresh := int(count):
             numbers = (np.asarray(rows)[:fresh] + int(base)).tolist()
-            # A copy: the memory is the program's own.
-            self._send(numbers, np.array(frames)[:fresh], _plain(quantities))
+            # Of the frames too, as with `_plain`; of those alone that are new.
+            self._send(numbers, np.asarray(frames)[:fresh].copy(), _plain(quantities))
         return verdicts
 
     def _send(self, numbers: Sequence[int], frames: np.ndarray, quantities: Any) -> None:
@@ -188,16 +187,15 @@ class Judge:
     def _arrived(self, number: int, *, wait: bool) -> Answer | None:
         """The answer to a question, or None where there is none yet, or never will be."""
         sent = self._waiting.get(number)
-        if sent is None:
+        # `done` first: a wait of no time that ends in an exception takes a hundred times as long,
+        # and there is one for each open question at each update.
+        if sent is None or not (wait or sent.done()):
             return None
-        limit = None if wait else 0.0
-        try:
-            if (error := sent.exception(limit)) is not None:
-                self.error = self.error or error
-                return None
-            return sent.result()[self._place[number]].result(limit)
-        except NotYet:
+        if (error := sent.exception()) is not None:
+            self.error = self.error or error
             return None
+        answer = sent.result()[self._place[number]]
+        return answer.result() if wait or answer.done() else None
 
     def _safely(self, function: Callable[[], None]) -> bool:
         """Calls the function; False after an exception, which is kept for the listener."""
@@ -260,4 +258,5 @@ def _bucket(text: str) -> int:
 
 
 def _plain(quantities: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {name: np.asarray(values) for name, values in quantities.items()}
+    """Copies: what the program gave lies in memory of its own, which the next call may fill."""
+    return {name: np.array(values) for name, values in quantities.items()}

@@ -145,7 +145,7 @@ def _asked_again(spec: Spec, waiting: Waiting) -> Waiting:
         told = show(
             spec.drawing,
             _questions(state),
-            valid.ravel() & (waiting.session != session),
+            valid.ravel(),
             spec.judge.exchange,
             like,
             nobody,
@@ -154,8 +154,10 @@ def _asked_again(spec: Spec, waiting: Waiting) -> Waiting:
         )
         return sent | told.arrived.any()
 
-    # The loop's result is used below, so that it is made before anything is collected.
-    sent = jax.lax.fori_loop(0, lag, send, jnp.bool_(False))
+    # No turn where nothing was lost; each would copy its states. The loop's result is used below,
+    # so that it is made before anything is collected.
+    turns = jnp.where(waiting.session == session, 0, lag)
+    sent = jax.lax.fori_loop(0, turns, send, jnp.bool_(False))
     return waiting._replace(session=session, valid=waiting.valid & ~sent)
 
 

@@ -27,9 +27,14 @@ class VLMListener:
     """
 
     def __init__(
-        self, judge: Judge, alarm: Policy, folder: str | Path | None, say: Callable[[str], None]
+        self,
+        judge: Judge,
+        alarm: Policy,
+        folder: str | Path | None,
+        say: Callable[[str], None],
+        begin: Callable[[], None] | None = None,
     ) -> None:
-        self.judge, self.alarm, self.say = judge, alarm, say
+        self.judge, self.alarm, self.say, self.begin = judge, alarm, say, begin
         self.folder = None if folder is None else Path(folder)
         self.rung: list[str] = []
 
@@ -43,6 +48,8 @@ class VLMListener:
         del info
         self.rung = []
         self.judge.renew()
+        if self.begin is not None:
+            self.begin()
 
     def on_log(self, point: LogPoint) -> bool:
         """Raises what has gone wrong meanwhile; True where the run is to stop.
@@ -94,6 +101,7 @@ class VLMListener:
             "cached": counts.cached,
             "repeated": counts.repeated,
             "failed": counts.failed,
+            "failed_by": dict(counts.failed_by),
             "input_tokens": counts.input_tokens,
             "output_tokens": counts.output_tokens,
             "dollars": counts.dollars,

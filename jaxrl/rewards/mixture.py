@@ -10,6 +10,7 @@ label failed: such a row has no reward at all, and is not learned from.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -56,49 +57,63 @@ def mixture(first: RewardSource, second: RewardSource, alpha: float) -> RewardSo
     if alpha == 0:
         return first
 
-    def init(key: Key) -> MixtureState:
-        key_first, key_second = jax.random.split(key)
-        return MixtureState(first.init(key_first), second.init(key_second))
-
-    def prepare(state: MixtureState, trajectory: Trajectory) -> MixtureState:
-        if first.prepare is not None:
-            state = state._replace(first=first.prepare(state.first, trajectory))
-        if second.prepare is not None:
-            state = state._replace(second=second.prepare(state.second, trajectory))
-        if not second.late_by:
-            return state
-        num_seeds, num_steps, num_lanes = trajectory.reward.shape
-        length = (second.late_by + 1) * num_steps
-        past = jnp.zeros((num_seeds, length, num_lanes), jnp.float32)
-        return state._replace(past=past, rows=jnp.int32(0))
-
-    def annotate(
-        state: MixtureState, trajectory: Trajectory
-    ) -> tuple[MixtureState, Trajectory, Metrics]:
-        first_state, of_first, metrics = first.annotate(state.first, trajectory)
-        second_state, of_second, more = second.annotate(state.second, trajectory)
-        base = of_first.reward
-        mixed = of_second._replace(
-            reward=(1 - alpha) * base + alpha * of_second.reward,
-            labelled=_both(of_first.labelled, of_second.labelled),
-        )
-        state = state._replace(first=first_state, second=second_state)
-        if of_second.late is not None:
-            state = _remember(state, base)
-            old = _recall(state, of_second.late.row, of_second.late.lane)
-            reward = (1 - alpha) * old + alpha * of_second.late.reward
-            mixed = mixed._replace(late=of_second.late._replace(reward=reward))
-        return state, mixed, metrics | more | {"reward/environment": _mean(base, trajectory.valid)}
-
+    mixed = _Mixed(first, second, alpha)
     return RewardSource(
         name=f"mixture({first.name}, {second.name}, alpha={alpha:g})",
-        init=init,
-        annotate=annotate,
+        init=partial(_init, mixed),
+        annotate=partial(_annotate, mixed),
         needs=max(first.needs, second.needs, key=STRENGTH.index),
         listener=second.listener if first.listener is None else first.listener,
-        prepare=prepare,
+        prepare=partial(_prepare, mixed),
         late_by=second.late_by,
     )
+
+
+class _Mixed(NamedTuple):
+    """What is mixed."""
+
+    first: RewardSource
+    second: RewardSource
+    alpha: float
+
+
+def _init(mixed: _Mixed, key: Key) -> MixtureState:
+    key_first, key_second = jax.random.split(key)
+    return MixtureState(mixed.first.init(key_first), mixed.second.init(key_second))
+
+
+def _prepare(mixed: _Mixed, state: MixtureState, trajectory: Trajectory) -> MixtureState:
+    first, second, _ = mixed
+    if first.prepare is not None:
+        state = state._replace(first=first.prepare(state.first, trajectory))
+    if second.prepare is not None:
+        state = state._replace(second=second.prepare(state.second, trajectory))
+    if not second.late_by:
+        return state
+    num_seeds, num_steps, num_lanes = trajectory.reward.shape
+    length = (second.late_by + 1) * num_steps
+    past = jnp.zeros((num_seeds, length, num_lanes), jnp.float32)
+    return state._replace(past=past, rows=jnp.int32(0))
+
+
+def _annotate(
+    mixed: _Mixed, state: MixtureState, trajectory: Trajectory
+) -> tuple[MixtureState, Trajectory, Metrics]:
+    first, second, alpha = mixed
+    first_state, of_first, metrics = first.annotate(state.first, trajectory)
+    second_state, of_second, more = second.annotate(state.second, trajectory)
+    base = of_first.reward
+    decided = of_second._replace(
+        reward=(1 - alpha) * base + alpha * of_second.reward,
+        labelled=_both(of_first.labelled, of_second.labelled),
+    )
+    state = state._replace(first=first_state, second=second_state)
+    if of_second.late is not None:
+        state = _remember(state, base)
+        old = _recall(state, of_second.late.row, of_second.late.lane)
+        reward = (1 - alpha) * old + alpha * of_second.late.reward
+        decided = decided._replace(late=of_second.late._replace(reward=reward))
+    return state, decided, metrics | more | {"reward/environment": _mean(base, trajectory.valid)}
 
 
 def _both(first: Array | None, second: Array | None) -> Array | None:

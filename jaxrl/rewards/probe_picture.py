@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxrl.errors import missing_extra
 from jaxrl.rewards.known_states import KnownStates
-from jaxrl.rewards.probe import ProbeReport, Row
+from jaxrl.rewards.probe_report import ProbeReport, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

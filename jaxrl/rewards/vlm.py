@@ -66,6 +66,7 @@ def vlm(
     train_steps: int = 500,
     folder: str | Path | None = None,
     say: Callable[[str], None] = print,
+    begin: Callable[[], None] | None = None,
 ) -> RewardSource:
     """A reward source that asks a vision-language model.
 
@@ -97,6 +98,7 @@ def vlm(
         train_steps: with `model`: gradient steps after each round.
         folder: where the run's own `vlm/` is to be; None leaves none.
         say: where alarms go.
+        begin: called when a run begins, before anything compiles; may refuse it (a probe, say).
 
     Raises:
         ConfigError: a setting out of range, or settings that do not go together.
@@ -104,14 +106,8 @@ def vlm(
         JaxrlError: a prompt that names what the environment does not describe, or does not fit.
         UnknownNameError: a name that no table has.
     """
-    if mode not in get_args(Mode):
-        raise unknown_name("mode", mode, get_args(Mode))
     frames = frames or ("every" if mode == "model" else "episode_end")
-    if frames not in get_args(Frames):
-        raise unknown_name("choice of frames", frames, get_args(Frames))
-    alarms.check_policy(alarm)
-    for name, value in dict(every=every, max_frames=max_frames, lag=lag).items():
-        check_range(name, value, 1)
+    _check(mode, frames, alarm, every=every, max_frames=max_frames, lag=lag)
     chosen = control_of(control)
     params = env.default_params if env_params is None else env_params
     template = prompts.load(prompt) if isinstance(prompt, (str, Path)) else prompt
@@ -128,7 +124,7 @@ def vlm(
         init=partial(callback.init, spec),
         annotate=partial(callback.annotate, spec),
         needs=needs(frames),
-        listener=VLMListener(judge, alarm, folder, say),
+        listener=VLMListener(judge, alarm, folder, say, begin),
     )
     if mode == "lagged" and chosen.asks:
         return _lagged(source, spec, lagged.Settings(lag, wait, max_waiting))
@@ -136,6 +132,17 @@ def vlm(
         settings = learned.Settings(labels, num_labels, round_size, train_steps, lag, wait)
         return _learned(source, spec, settings)
     return source
+
+
+def _check(mode: str, frames: str, alarm: str, **counts: int | None) -> None:
+    """Raises what `vlm` says of names that no table has, and of counts below 1."""
+    if mode not in get_args(Mode):
+        raise unknown_name("mode", mode, get_args(Mode))
+    if frames not in get_args(Frames):
+        raise unknown_name("choice of frames", frames, get_args(Frames))
+    alarms.check_policy(alarm)
+    for name, value in counts.items():
+        check_range(name, value, 1)
 
 
 def _lagged(source: RewardSource, spec: Spec, settings: lagged.Settings) -> RewardSource:

@@ -3,64 +3,26 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-from jaxrl.errors import missing_extra
-from jaxrl.vlm.client import Sampling
-from jaxrl.vlm.keys import key_of_environment, server
 from jaxrl.vlm.messages import Ok, Prompt, Refused, Turn, Usage
 from jaxrl.vlm.sdk import SDKClient, at, number
-
-HOME = "https://api.anthropic.com"
 
 
 class AnthropicClient(SDKClient):
     """Asks a model by `messages` of Anthropic's SDK. See `jaxrl.vlm.client.Client`.
 
     The provider has neither seeds nor a `detail` of images: those two are not sent.
-
-    Attributes:
-        model: "anthropic:NAME", with "@URL" where the server is not Anthropic's.
     """
 
-    variable = "ANTHROPIC_API_KEY"
+    provider, variable = "anthropic", "ANTHROPIC_API_KEY"
+    home = "https://api.anthropic.com"
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        base_url: str | None = None,
-        sampling: Sampling | None = None,
-        **transport: Any,
-    ) -> None:
-        """Makes no call.
+    def _open(self, key: str, url: str) -> tuple[Any, Any]:
+        import anthropic
 
-        Args:
-            name: the model, as the server knows it.
-            base_url: where the server is; None for `ANTHROPIC_BASE_URL` in the environment, or
-                Anthropic.
-            sampling: see `Sampling`. Its `extra` goes into the request as it stands.
-            transport: see `jaxrl.vlm.transport.Transport`.
-
-        Raises:
-            ConfigError: no key in `ANTHROPIC_API_KEY`, while the server is Anthropic's; no good
-                URL.
-            MissingExtraError: the SDK is not installed.
-        """
-        url = server(base_url or os.environ.get("ANTHROPIC_BASE_URL") or HOME)
-        home = urlsplit(url).hostname == urlsplit(HOME).hostname
-        model = f"anthropic:{name}" if url == HOME else f"anthropic:{name}@{url}"
-        key = key_of_environment(self.variable, model, needed=home)
-        super().__init__(model, sampling or Sampling(), key, **transport)
-        try:
-            import anthropic
-        except ImportError as error:
-            raise missing_extra("anthropic", "vlm", f"the client {model!r}") from error
-        self._name, self._sdk = name, anthropic
-        self._client = anthropic.Anthropic(api_key=key or "none", base_url=url, max_retries=0)
+        return anthropic, anthropic.Anthropic(api_key=key, base_url=url, max_retries=0)
 
     def _create(self) -> Callable[..., Any]:
         return self._client.messages.with_raw_response.create

@@ -132,7 +132,7 @@ class Books:
                 entry.settled = True
                 self.budget.settle(entry.worst, cost)
                 self._count(outcome, cost)
-                self._factor = max(self._factor, cost.tokens / entry.expected)
+                self._factor = max(self._factor, cost.tokens / max(entry.expected, 1))
             if self.store is not None and entry.row is not None:
                 seconds = time.monotonic() - entry.sent
                 try:
@@ -176,6 +176,8 @@ class Books:
 
     def _cost(self, worst: Amount, outcome: Outcome) -> Amount:
         """What a call is taken to have cost: by its usage, or the worst where nobody knows."""
+        if self.price is not None and not self.price.counts:
+            return worst
         if isinstance(outcome, (Ok, Refused)) and outcome.usage.input_tokens > 0:
             used = outcome.usage
             dollars = None if self.price is None else self.price.of(used)

@@ -41,7 +41,9 @@ class Image:
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
             raise ValueError(f"a frame is uint8 [H, W, 3], given is {frame.dtype} {frame.shape}")
         buffer = io.BytesIO()
-        _pillow().fromarray(frame).save(buffer, format="PNG", optimize=False)
+        # Run lengths alone (zlib's strategy 3): half the time of Pillow's own choice, and about as
+        # small, since what is drawn is made of plain surfaces.
+        _pillow().fromarray(frame).save(buffer, format="PNG", compress_level=1, compress_type=3)
         return cls(buffer.getvalue())
 
     def to_array(self) -> np.ndarray:

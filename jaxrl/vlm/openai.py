@@ -3,63 +3,23 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-from jaxrl.errors import missing_extra
-from jaxrl.vlm.client import Sampling
-from jaxrl.vlm.keys import key_of_environment, server
 from jaxrl.vlm.messages import Ok, Prompt, Refused, Turn, Usage
 from jaxrl.vlm.sdk import SDKClient, at, number
 
-HOME = "https://api.openai.com/v1"
-
 
 class OpenAIClient(SDKClient):
-    """Asks a model by `chat/completions` of OpenAI's SDK. See `jaxrl.vlm.client.Client`.
+    """Asks a model by `chat/completions` of OpenAI's SDK. See `jaxrl.vlm.client.Client`."""
 
-    Attributes:
-        model: "openai:NAME", with "@URL" where the server is not OpenAI's.
-    """
+    provider, variable = "openai", "OPENAI_API_KEY"
+    home = "https://api.openai.com/v1"
 
-    variable = "OPENAI_API_KEY"
+    def _open(self, key: str, url: str) -> tuple[Any, Any]:
+        import openai
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        base_url: str | None = None,
-        sampling: Sampling | None = None,
-        **transport: Any,
-    ) -> None:
-        """Makes no call.
-
-        Args:
-            name: the model, as the server knows it.
-            base_url: where the server is; None for `OPENAI_BASE_URL` in the environment, or OpenAI.
-            sampling: see `Sampling`. Its `extra` goes into the request as it stands.
-            transport: see `jaxrl.vlm.transport.Transport`.
-
-        Raises:
-            ConfigError: no key in `OPENAI_API_KEY`, while the server is OpenAI's; no good URL.
-            MissingExtraError: the SDK is not installed.
-        """
-        url = server(base_url or os.environ.get("OPENAI_BASE_URL") or HOME)
-        self._home = urlsplit(url).hostname == urlsplit(HOME).hostname
-        model = f"openai:{name}" if url == HOME else f"openai:{name}@{url}"
-        key = key_of_environment(self.variable, model, needed=self._home)
-        super().__init__(model, sampling or Sampling(), key, **transport)
-        try:
-            import openai
-        except ImportError as error:
-            raise missing_extra("openai", "vlm", f"the client {model!r}") from error
-        self._name, self._sdk = name, openai
-        if not urlsplit(url).path:
-            self._hint = "; with most servers the URL ends in /v1"
-        # The SDK wants a key even for servers that want none.
-        self._client = openai.OpenAI(api_key=key or "none", base_url=url, max_retries=0)
+        return openai, openai.OpenAI(api_key=key, base_url=url, max_retries=0)
 
     def _create(self) -> Callable[..., Any]:
         return self._client.chat.completions.with_raw_response.create
@@ -71,7 +31,7 @@ class OpenAIClient(SDKClient):
             "model": self._name,
             "messages": system + [self._message(turn) for turn in prompt.turns],
             # OpenAI's newer models refuse the old name, other servers may not know the new one.
-            "max_completion_tokens" if self._home else "max_tokens": sampling.max_tokens,
+            "max_completion_tokens" if self._at_home else "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
         }
         if sampling.seed is not None:

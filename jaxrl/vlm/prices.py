@@ -27,11 +27,13 @@ class Price:
         output: of what is answered.
         image: tokens that a picture counts as: so many, and so many more for each tile of 512
             by 512 pixels. OpenAI's numbers; nobody's who counts less is underestimated.
+        counts: False for what has no tokens (the captioner): its calls cost none.
     """
 
     input: float
     output: float
     image: tuple[float, float] = (85, 170)
+    counts: bool = True
 
     def of(self, usage: Usage) -> float:
         """Dollars for a call's tokens."""
@@ -122,6 +124,8 @@ def worst_case(prompt: Prompt, sampling: Sampling, price: Price | None) -> Amoun
     2048 pixels as providers do: 85 + 170 a tile (OpenAI), width x height / 750 (Anthropic), one
     a patch of 28 pixels (Qwen-VL), 2.46 a patch of 32 (the smallest GPT-4.1).
     """
+    if price is not None and not price.counts:
+        return Amount(1, 0, 0.0)
     images = [image for turn in prompt.turns for image in turn.images]
     texts = [prompt.system, *(turn.text for turn in prompt.turns)]
     if prompt.schema is not None:
@@ -135,7 +139,8 @@ def worst_case(prompt: Prompt, sampling: Sampling, price: Price | None) -> Amoun
 
 def _price(entry: dict[str, Any]) -> Price:
     base, tile = entry.get("image", Price.image)
-    price = Price(float(entry["input"]), float(entry["output"]), (float(base), float(tile)))
+    counts = bool(entry.get("counts", True))
+    price = Price(float(entry["input"]), float(entry["output"]), (float(base), float(tile)), counts)
     for value in (price.input, price.output, *price.image):
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"prices are finite and not negative, given is {value}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +9,7 @@ from typing import Protocol
 from jaxrl.errors import ConfigError, unknown_name
 from jaxrl.vlm.client import OnOutcome, Sampling
 from jaxrl.vlm.messages import Outcome, Prompt, TransportError
+from jaxrl.vlm.store import Store
 
 
 class Answers(Protocol):
@@ -83,7 +83,7 @@ def recorded(path: Path, model: str = "") -> dict[str, Outcome]:
     """
     if not path.is_file():
         raise ConfigError(f"replay:{path}: there is no such file; give the store of a run")
-    store = importlib.import_module("jaxrl.vlm.store").Store(path)
+    store = Store(path)
     try:
         records = store.answers()
     finally:

@@ -7,16 +7,20 @@ that a server that breaks its protocol would be noticed anywhere or nowhere.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import json
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
+from jaxrl.errors import missing_extra
 from jaxrl.vlm.client import OnOutcome, Sampling
-from jaxrl.vlm.keys import Redact
+from jaxrl.vlm.keys import Redact, key_of_environment, server
 from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TransportError, Usage
 from jaxrl.vlm.transport import Failure, Transport, retry_after
 
@@ -37,23 +41,61 @@ CONNECT = 10.0
 """Seconds that a connection may take to open."""
 
 
-class SDKClient:
+class SDKClient(abc.ABC):
     """A client that asks through an SDK; a provider says how to ask and how to read the reply.
 
+    The server comes from `OPENAI_BASE_URL`, or what stands there in another provider's name, where
+    none is given.
+
     Attributes:
-        model, sampling: see `Client`.
+        model: "PROVIDER:NAME", with "@URL" where the server is not the provider's own.
+        sampling: see `Client`.
     """
 
-    variable: str  # where the key is
+    provider: ClassVar[str]
+    """What a spec begins with; also the name of the SDK's package."""
+    home: ClassVar[str]
+    """The base URL of the provider's own server."""
+    variable: ClassVar[str]
+    """The environment variable with the key."""
 
-    def __init__(self, model: str, sampling: Sampling, key: str | None, **transport: Any) -> None:
-        self.model, self.sampling = model, sampling
-        self._has_key, self._redact, self._hint = key is not None, Redact(key), ""
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        sampling: Sampling | None = None,
+        **transport: Any,
+    ) -> None:
+        """Makes no call.
+
+        Args:
+            name: the model, as the server knows it.
+            base_url: where the server is; None for what the environment says, or the provider's.
+            sampling: see `Sampling`. Its `extra` goes into the request as it stands.
+            transport: see `jaxrl.vlm.transport.Transport`.
+
+        Raises:
+            ConfigError: no key in the environment, while the server is the provider's; no good
+                URL.
+            MissingExtraError: the SDK is not installed.
+        """
+        elsewhere = base_url or os.environ.get(f"{self.provider.upper()}_BASE_URL")
+        url = server(elsewhere or self.home)
+        self._at_home = urlsplit(url).hostname == urlsplit(self.home).hostname
+        self._name, self._url = name, url
+        self.model = f"{self.provider}:{name}" + ("" if url == self.home else f"@{url}")
+        self.sampling = sampling or Sampling()
+        key = key_of_environment(self.variable, self.model, needed=self._at_home)
+        self._has_key, self._redact = key is not None, Redact(key)
         self._without: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._transport = Transport(self._send, **transport)
-        self._sdk: Any
-        self._client: Any
+        try:
+            # The SDKs want a key even for servers that want none.
+            self._sdk, self._client = self._open(key or "none", url)
+        except ImportError as error:
+            raise missing_extra(self.provider, "vlm", f"the client {self.model!r}") from error
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r})"
@@ -69,17 +111,21 @@ class SDKClient:
         self._transport.close()
         self._client.close()
 
+    @abc.abstractmethod
+    def _open(self, key: str, url: str) -> tuple[Any, Any]:
+        """The SDK, and its client, which does not try again by itself."""
+
+    @abc.abstractmethod
     def _create(self) -> Callable[..., Any]:
         """The SDK's function that makes a call and gives the raw response."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         """The request as it is sent."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _read(self, reply: dict[str, Any]) -> Ok | Refused:
         """The outcome in a reply. Raises `Failure` if it is none."""
-        raise NotImplementedError
 
     def _send(self, prompt: Prompt, seconds: float) -> Ok | Refused:
         body = self._body(prompt)
@@ -152,7 +198,9 @@ class SDKClient:
             absent = "" if self._has_key else ", which is not set"
             reason += f" (the key comes from {self.variable}{absent})"
         if status == 404:
-            reason += f" (asked was {self.model}{self._hint})"
+            lacks = urlsplit(self.home).path if not urlsplit(self._url).path else ""
+            hint = f"; with most servers the URL ends in {lacks}" if lacks else ""
+            reason += f" (asked was {self.model}{hint})"
         fatal = status in FATAL or said.code in FATAL_CODES
         again = not fatal and (status in AGAIN or status >= 500)
         after = retry_after(error.response.headers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -112,8 +111,10 @@ def _replay(name: str, sampling: Sampling, concurrency: int) -> Client:
 
 
 def _captioner(name: str, sampling: Sampling, concurrency: int) -> Client:
+    from jaxrl.vlm.captioner import CaptionerClient
+
     del name, sampling, concurrency  # its rules have no chance in them
-    return importlib.import_module("jaxrl.vlm.captioner").CaptionerClient()
+    return CaptionerClient()
 
 
 KINDS = {

@@ -12,8 +12,9 @@ from jaxrl.environment import make
 from jaxrl.errors import ConfigError, UnknownNameError
 from jaxrl.rewards.agreement import agreement, epic_distance, monotony, pearson, ranks, spearman
 from jaxrl.rewards.known_states import known_states
-from jaxrl.rewards.probe import Thresholds, probe, require_probe
+from jaxrl.rewards.probe import probe
 from jaxrl.rewards.probe_picture import draw_probe, lines
+from jaxrl.rewards.probe_report import Thresholds, require_probe
 from jaxrl.vlm import prompts
 from jaxrl.vlm.asker import Asker
 from jaxrl.vlm.captioner import CaptionerClient
@@ -264,4 +265,7 @@ def test_mistakes_of_the_command(tmp_path, capsys):
     assert "unknown client 'captionner'" in said("--client", "captionner")
     assert "type NAME=VALUE" in said("--given", "goal")
     assert "give both" in said("--height", "60")
+    assert "num_states=2" in said("--states", "2")
+    assert "'distance_to_pad'" in said("--prompt", "lander_position")
+    assert "does not say which quantity" in said("--prompt", "goal_score", "--given", "goal=up")
     assert not (tmp_path / "x").exists()

@@ -109,3 +109,67 @@ def test_bad_flags_are_refused(game, tmp_path, flags, error, words):
     with pytest.raises(error, match=words):
         command.main(["dqn", "Shades-v0", *DQN.split(), "--out", str(tmp_path / "r"), *flags])
     assert not (tmp_path / "r" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "flags", "words"),
+    [
+        ("dqn", ["--alpha", "1.5"], "alpha=1.5 is out of range"),
+        ("dqn", ["--alpha", "nan"], "alpha=nan is out of range"),
+        ("dqn", ["--control", "constant"], "constant:C"),
+        ("ppo", ["--reward-mode", "lagged"], "ppo has no replay"),
+        ("dqn", ["--concurrency", "0"], "concurrency=0"),
+        ("dqn", ["--answer-timeout", "0"], "answer_timeout=0"),
+        ("dqn", ["--parser", "kelvin.toml"], "kelvin.toml: there is no such file"),
+    ],
+)
+def test_what_is_refused_asks_nobody_and_leaves_nothing(
+    tmp_path, monkeypatch, algorithm, flags, words
+):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    sizes = ["--total-steps", "64", "--num-envs", "2"]
+    sizes += ["--replay-ratio", "0.5"] if algorithm == "dqn" else ["--num-steps", "8"]
+    out = tmp_path / "run"
+    with FakeServer("7 degrees left") as server, pytest.raises(JaxrlError, match=words):
+        client = f"openai:seer@{server.url}"
+        asking = ["--reward", "vlm", "--client", client, "--prompt", "cartpole_tilt", *flags]
+        command.main([algorithm, "CartPole-v1", *sizes, *asking, "--out", str(out)])
+    assert server.requests == [] and not out.exists()
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("key", 1), ("constant", 21)])
+def test_a_model_that_cannot_be_trained_from_ends_the_run_before_it_begins(
+    tmp_path, monkeypatch, kind, sent
+):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server = FakeServer("approximately 45 degrees", key="another" if kind == "key" else None)
+    words = "OPENAI_API_KEY" if kind == "key" else "approximately 45 degrees"
+    with server, pytest.raises(JaxrlError, match=words):
+        asking = ["--reward", "vlm", "--client", f"openai:seer@{server.url}"]
+        asking += ["--frame-size", "60", "90", "--total-steps", "64", "--num-envs", "2"]
+        asking += [
+            "--replay-ratio",
+            "0.5",
+            "--learning-starts",
+            "8",
+            "--out",
+            str(tmp_path / "run"),
+        ]
+        command.main(["dqn", "CartPole-v1", *asking])
+    assert len(server.requests) == sent
+    assert not (tmp_path / "run" / "config.json").exists()
+    assert (tmp_path / "run" / "vlm" / "probe.json").exists() == (kind == "constant")
+
+
+def test_a_run_that_is_there_is_not_touched(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    (tmp_path / "vlm").mkdir()
+    kept = {tmp_path / "config.json": "{}", tmp_path / "vlm" / "options.json": "{}"}
+    for path, text in kept.items():
+        path.write_text(text)
+    with FakeServer("?") as server, pytest.raises(JaxrlError, match="holds a run already"):
+        asking = ["--reward", "vlm", "--client", f"openai:seer@{server.url}"]
+        sizes = "--total-steps 64 --num-envs 2 --replay-ratio 0.5 --learning-starts 8".split()
+        command.main(["dqn", "CartPole-v1", *sizes, *asking, "--out", str(tmp_path)])
+    assert server.requests == []
+    assert {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == kept

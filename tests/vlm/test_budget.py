@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxrl.errors import ConfigError
+from jaxrl.vlm.asker import Asker
 from jaxrl.vlm.budget import Amount, Budget
 from jaxrl.vlm.client import Sampling
-from jaxrl.vlm.messages import Image, Prompt, Usage
+from jaxrl.vlm.messages import Image, Ok, OverBudget, Prompt, Usage
 from jaxrl.vlm.prices import Price, Prices, price_of, worst_case
+from jaxrl.vlm.scripted import ScriptedClient
 
 
 @pytest.mark.parametrize(
@@ -161,3 +163,14 @@ def test_the_worst_case_counts_text_answer_and_money():
     assert worst.dollars == pytest.approx((182 * 1.0 + 200 * 2.0) / 1e6)
     longer = worst_case(Prompt.of("ä€" * 50), Sampling(max_tokens=0), None)
     assert longer.tokens >= 250  # bytes, not characters
+
+
+@pytest.mark.parametrize("model", ["captioner", "replay:run/vlm/store.sqlite"])
+def test_what_is_no_model_has_no_tokens(model):
+    assert worst_case(Prompt.of("How?"), Sampling(), price_of(model)) == Amount(1, 0, 0.0)
+    client = ScriptedClient(lambda prompt: Ok("so", Usage(1000, 10)), model=model)
+    asker = Asker(client, budget="1tokens,2calls")
+    answers = asker.ask([Prompt.of(text) for text in "abc"])
+    kinds = [type(answer.outcome) for answer in answers]
+    assert kinds == [Ok, Ok, OverBudget] and asker.budget.spent == Amount(2, 0, 0.0)
+    asker.close()

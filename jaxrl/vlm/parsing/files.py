@@ -30,13 +30,15 @@ def parser(name_or_path: str | Path) -> Parser:
     """A parser by the name of a shipped one, or by the path of a TOML file.
 
     Raises:
-        UnknownNameError: neither a shipped parser nor a file.
-        ConfigError: the file does not say what a parser needs.
+        UnknownNameError: no parser of that name is shipped.
+        ConfigError: there is no such file, or it does not say what a parser needs.
     """
     path = Path(name_or_path)
     if str(name_or_path) in names():
         path = FOLDER / f"{name_or_path}.toml"
-    elif path.suffix != ".toml" or not path.is_file():
+    elif path.suffix == ".toml" and not path.is_file():
+        raise ConfigError(f"parser {path}: there is no such file; shipped are {', '.join(names())}")
+    elif path.suffix != ".toml":
         raise unknown_name(
             "parser", str(name_or_path), names(), "Or give the path of a .toml file."
         )

@@ -135,20 +135,25 @@ def load(name_or_path: str | Path) -> Template:
     """A prompt by the name of a shipped one, or by the path of a `.jinja` file.
 
     Raises:
-        UnknownNameError: neither a shipped prompt nor a file; or its parser is unknown.
-        ConfigError: the file does not say what a prompt needs.
+        UnknownNameError: no prompt of that name is shipped; or its parser is unknown.
+        ConfigError: there is no such file, or it does not say what a prompt needs.
     """
     path = Path(name_or_path)
     if str(name_or_path) in names():
         path = FOLDER / f"{name_or_path}{SUFFIX}"
-    elif path.suffix != SUFFIX or not path.is_file():
+    elif path.suffix == SUFFIX and not path.is_file():
+        raise ConfigError(f"prompt {path}: there is no such file; shipped are {', '.join(names())}")
+    elif path.suffix != SUFFIX:
         hint = f"Or give the path of a {SUFFIX} file."
         raise unknown_name("prompt", str(name_or_path), names(), hint)
     whole = path.read_bytes()
     try:
-        before, head, text = whole.decode().split(FENCE, 2)
-        if before.strip():
+        before, *rest = whole.decode().split(FENCE, 2)
+        if before.strip() or not rest:
             raise ValueError(f"it does not begin with {FENCE}")
+        if len(rest) < 2:
+            raise ValueError(f"there is no second {FENCE}")
+        head, text = rest
         made = _template(path.stem, hashlib.sha256(whole).hexdigest(), tomllib.loads(head), text)
     except KeyError as error:
         raise ConfigError(f"prompt {path}: {error} is missing") from error
