@@ -70,16 +70,22 @@ def presets(rows: list[dict[str, Any]]) -> str:
         f"{machines}; each row is a run of its own.",
         "",
         "| algorithm | environment | steps | seeds | at the threshold | IQM [95 % interval] "
-        "| lowest seed | train s | measured |",
-        "| --- | --- | ---: | ---: | --- | --- | ---: | ---: | --- |",
+        "| mean | lowest seed | best evaluation, mean | train s | measured |",
+        "| --- | --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for (algorithm, env, variant), row in last.items():
         low, high = row["ci95"]
+        asked = f"{row['threshold']:g}"
+        if row.get("threshold_at_best") is not None:
+            asked += f", {row['threshold_at_best']:g} at best"
+        # Lines of before it was recorded have none.
+        best = f"{statistics.mean(row['best_per_seed']):.1f}" if "best_per_seed" in row else "–"
         lines.append(
             f"| {algorithm} {variant}".rstrip()
             + f" | {env} | {row['total_steps']:,} | {len(row['per_seed'])} "
-            f"| {row['at_threshold']} of {len(row['per_seed'])} ≥ {row['threshold']:g} "
-            f"| {row['iqm']:.1f} [{low:.1f}, {high:.1f}] | {min(row['per_seed']):.1f} "
+            f"| {row['at_threshold']} of {len(row['per_seed'])} ≥ {asked} "
+            f"| {row['iqm']:.1f} [{low:.1f}, {high:.1f}] | {statistics.mean(row['per_seed']):.1f} "
+            f"| {min(row['per_seed']):.1f} | {best} "
             f"| {row['train_seconds']:.0f} | {row['date']} at `{row['commit']}` |"
         )
     return "\n".join(lines)
