@@ -130,14 +130,16 @@ def transfer(rows: list[dict[str, Any]]) -> str:
         _about(rows[-1]),
         "",
         "| environment | seed | steps | return in `fast` | in `exact` | in Gymnasium's "
-        "| lowest there | at least 200 | train s, all seeds |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| lowest there | at least 200 | train s, all seeds | processor s, with compiling |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for (env, seed), row in last.items():
+        # Lines of before it was recorded have none.
+        processor = f"{row['processor_seconds']:.0f}" if "processor_seconds" in row else "–"
         lines.append(
             f"| {env} | {seed} | {row['total_steps']:,} | {row['fast']:.1f} "
             f"| {row['exact']:.1f} | {row['mean']:.1f} | {row['min']:.1f} "
-            f"| {row['solved']:.0%} | {row['train_seconds']:.0f} |"
+            f"| {row['solved']:.0%} | {row['train_seconds']:.0f} | {processor} |"
         )
     return "\n".join(lines)
 
