@@ -53,6 +53,7 @@ def main() -> None:
             "total_steps": summary["total_steps"],
             "threshold": preset.threshold,
             "threshold_at_best": preset.best,
+            "threshold_is_of_mean": preset.needed is None,
             "at_threshold": int(preset.reached_by(scores, result.best).sum()),
             **{key: summary["eval_return"][key] for key in ("per_seed", "iqm", "ci95")},
             "mean": float(scores.mean()),

@@ -75,20 +75,27 @@ def presets(rows: list[dict[str, Any]]) -> str:
     ]
     for (algorithm, env, variant), row in last.items():
         low, high = row["ci95"]
-        asked = f"{row['threshold']:g}"
-        if row.get("threshold_at_best") is not None:
-            asked += f", {row['threshold_at_best']:g} at best"
+        mean = statistics.mean(row["per_seed"])
         # Lines of before it was recorded have none.
         best = f"{statistics.mean(row['best_per_seed']):.1f}" if "best_per_seed" in row else "–"
         lines.append(
             f"| {algorithm} {variant}".rstrip()
             + f" | {env} | {row['total_steps']:,} | {len(row['per_seed'])} "
-            f"| {row['at_threshold']} of {len(row['per_seed'])} ≥ {asked} "
-            f"| {row['iqm']:.1f} [{low:.1f}, {high:.1f}] | {statistics.mean(row['per_seed']):.1f} "
+            f"| {_asked(row, mean)} | {row['iqm']:.1f} [{low:.1f}, {high:.1f}] | {mean:.1f} "
             f"| {min(row['per_seed']):.1f} | {best} "
             f"| {row['train_seconds']:.0f} | {row['date']} at `{row['commit']}` |"
         )
     return "\n".join(lines)
+
+
+def _asked(row: dict[str, Any], mean: float) -> str:
+    """What was asked of a preset, beside what there was of it."""
+    asked = f"{row['threshold']:g}"
+    if row.get("threshold_is_of_mean"):
+        return f"mean {mean:.1f}, asked {asked}"
+    if row.get("threshold_at_best") is not None:
+        asked += f", {row['threshold_at_best']:g} at best"
+    return f"{row['at_threshold']} of {len(row['per_seed'])} ≥ {asked}"
 
 
 def story(rows: list[dict[str, Any]]) -> str:

@@ -300,6 +300,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         seeds=10,
         needed=8,
         reached="10 of 10 seeds, IQM 500.0",
+        best=475.0,
     ),
     ("pqn", "CartPole-v1"): Preset(
         PQNConfig(num_minibatches=8, learning_rate=1e-3, epsilon_final=0.05, hidden_sizes=(64, 64)),
