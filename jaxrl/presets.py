@@ -89,6 +89,23 @@ _LUNAR_LANDER = PPOConfig(
     normalize_reward=True,
 )
 
+# Layer normalisation and three-step targets keep CartPole's values below the most there is, 100.
+_SMALL_DQN = DQNConfig(
+    num_envs=8,
+    num_steps=8,
+    buffer_size=100_000,
+    replay_ratio=0.25,
+    learning_starts=1_000,
+    learning_rate=1e-3,
+    learning_rate_final=0.0,
+    n_step=3,
+    target_period=1,
+    tau=0.02,
+    exploration_fraction=0.2,
+    hidden_sizes=(64, 64),
+    layer_norm=True,
+)
+
 PRESETS: dict[tuple[str, ...], Preset] = {
     ("ppo", "CartPole-v1"): Preset(
         # rl-baselines3-zoo's, with half its epochs and the usual λ.
@@ -279,28 +296,46 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         reached="10 of 10 seeds, IQM 500.0",
     ),
     ("dqn", "CartPole-v1"): Preset(
-        # Layer normalisation and three-step targets keep its values below the most there is, 100.
-        DQNConfig(
-            num_envs=8,
-            num_steps=8,
-            buffer_size=100_000,
-            replay_ratio=0.25,
-            learning_starts=1_000,
-            learning_rate=1e-3,
-            learning_rate_final=0.0,
-            n_step=3,
-            target_period=1,
-            tau=0.02,
-            exploration_fraction=0.2,
-            hidden_sizes=(64, 64),
-            layer_norm=True,
-        ),
+        _SMALL_DQN,
         total_steps=100_000,
         threshold=400.0,
         seeds=10,
         needed=8,
         reached="10 of 10 seeds, IQM 500.0",
         best=475.0,
+    ),
+    ("dqn", "Acrobot-v1"): Preset(
+        _SMALL_DQN,
+        total_steps=100_000,
+        threshold=-110.0,
+        seeds=10,
+        needed=8,
+        reached="not measured",
+    ),
+    ("dqn", "LunarLander-v3"): Preset(
+        # Rewards of hundreds need no scaling here: Huber's loss bounds what an error pulls.
+        DQNConfig(
+            num_envs=128,
+            num_steps=4,
+            buffer_size=250_000,
+            replay_ratio=1 / 16,
+            learning_starts=10_000,
+            learning_rate=1e-3,
+            learning_rate_final=0.0,
+            n_step=3,
+            target_period=1,
+            tau=0.005,
+            epsilon_final=0.02,
+            exploration_fraction=0.3,
+            hidden_sizes=(128, 128),
+            layer_norm=True,
+        ),
+        total_steps=1_000_000,
+        threshold=200.0,
+        seeds=1,
+        needed=1,
+        reached="not measured",
+        env_settings={"solver": "fast"},
     ),
     ("pqn", "CartPole-v1"): Preset(
         PQNConfig(num_minibatches=8, learning_rate=1e-3, epsilon_final=0.05, hidden_sizes=(64, 64)),
