@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from datetime import date
 from functools import partial
@@ -54,6 +55,7 @@ def measure(env_name: str, seeds: int, episodes: int) -> None:
     preset = PRESETS["ppo", env_name]
     entry = algorithm_entry("ppo")
     fast, params = jaxrl.make(env_name, **preset.env_settings)
+    began = time.process_time()
     result = jaxrl.train(
         entry.build(fast, preset.config),
         params,
@@ -62,6 +64,7 @@ def measure(env_name: str, seeds: int, episodes: int) -> None:
         eval_every=0,
         eval_episodes=episodes,
     )
+    processor_seconds = time.process_time() - began
     algorithm = entry.build(jaxrl.make(env_name, solver="exact")[0], preset.config)
     exact = jaxrl.evaluate(algorithm, result.state, num_episodes=episodes)
     act = jax.jit(partial(algorithm.act, greedy=True))
@@ -76,6 +79,7 @@ def measure(env_name: str, seeds: int, episodes: int) -> None:
             "total_steps": preset.total_steps,
             "train_seconds": result.train_seconds,
             "compile_seconds": result.compile_seconds,
+            "processor_seconds": processor_seconds,
             "fast": float(result.final.per_seed[seed]),
             "exact": float(exact.per_seed[seed]),
             "mean": float(returns.mean()),

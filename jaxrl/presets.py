@@ -34,6 +34,8 @@ class Preset(NamedTuple):
         needed: how many of them are to reach the threshold; None asks it of their mean.
         reached: what was measured.
         env_settings: arguments of `make` to train with, such as a cheaper solver.
+        best: the return that the best evaluation of a seed's run is to reach as well; None asks
+            for nothing but the last one. Q-learning rises and falls: the two say different things.
     """
 
     config: Any
@@ -43,19 +45,31 @@ class Preset(NamedTuple):
     needed: int | None
     reached: str
     env_settings: Mapping[str, Any] = MappingProxyType({})
+    best: float | None = None
 
     @property
     def target(self) -> str:
         """What is asked of it, in words."""
         if self.needed is None:
             return f"mean of {self.seeds} seeds of at least {self.threshold:g}"
-        return f"{self.threshold:g} in {self.needed} of {self.seeds} seeds"
+        at_best = "" if self.best is None else f", {self.best:g} at best"
+        return f"{self.threshold:g}{at_best} in {self.needed} of {self.seeds} seeds"
 
-    def meets(self, returns: np.ndarray) -> bool:
-        """Whether the seeds' mean returns `[S]` are what is asked."""
+    def meets(self, final: np.ndarray, best: np.ndarray) -> bool:
+        """Whether the seeds' mean returns, each `[S]`, are what is asked.
+
+        Args:
+            final: at the last evaluation.
+            best: at each seed's best evaluation.
+        """
         if self.needed is None:
-            return bool(returns.mean() >= self.threshold)
-        return int((returns >= self.threshold).sum()) >= self.needed
+            return bool(final.mean() >= self.threshold)
+        return int(self.reached_by(final, best).sum()) >= self.needed
+
+    def reached_by(self, final: np.ndarray, best: np.ndarray) -> np.ndarray:
+        """Which seeds did what is asked of one, bool `[S]`; see `meets`."""
+        asked_at_best = -np.inf if self.best is None else self.best
+        return (final >= self.threshold) & (best >= asked_at_best)
 
 
 # Many lanes: on a CPU the lander's solver is dear one by one and cheap by the thousand. The long
@@ -73,6 +87,23 @@ _LUNAR_LANDER = PPOConfig(
     ent_coef=0.01,
     ent_coef_final=0.0,
     normalize_reward=True,
+)
+
+# Layer normalisation and three-step targets keep CartPole's values below the most there is, 100.
+_SMALL_DQN = DQNConfig(
+    num_envs=8,
+    num_steps=8,
+    buffer_size=100_000,
+    replay_ratio=0.25,
+    learning_starts=1_000,
+    learning_rate=1e-3,
+    learning_rate_final=0.0,
+    n_step=3,
+    target_period=1,
+    tau=0.02,
+    exploration_fraction=0.2,
+    hidden_sizes=(64, 64),
+    layer_norm=True,
 )
 
 PRESETS: dict[tuple[str, ...], Preset] = {
@@ -158,7 +189,9 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         env_settings={"solver": "fast"},
     ),
     ("ppo", "LunarLanderContinuous-v3"): Preset(
-        _LUNAR_LANDER,
+        # A wide Gaussian fires an engine by chance at almost every step, so that the lander never
+        # comes to rest: no bonus for staying wide, and twice the gradient steps to narrow it.
+        _LUNAR_LANDER.replace(update_epochs=4, ent_coef=0.0, ent_coef_final=None),
         total_steps=5_000_000,
         threshold=220.0,
         seeds=3,
@@ -263,27 +296,46 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         reached="10 of 10 seeds, IQM 500.0",
     ),
     ("dqn", "CartPole-v1"): Preset(
-        # Layer normalisation and three-step targets keep its values below the most there is, 100.
-        DQNConfig(
-            num_envs=8,
-            num_steps=8,
-            buffer_size=100_000,
-            replay_ratio=0.25,
-            learning_starts=1_000,
-            learning_rate=1e-3,
-            learning_rate_final=0.0,
-            n_step=3,
-            target_period=1,
-            tau=0.02,
-            exploration_fraction=0.2,
-            hidden_sizes=(64, 64),
-            layer_norm=True,
-        ),
+        _SMALL_DQN,
         total_steps=100_000,
         threshold=400.0,
         seeds=10,
         needed=8,
         reached="10 of 10 seeds, IQM 500.0",
+        best=475.0,
+    ),
+    ("dqn", "Acrobot-v1"): Preset(
+        _SMALL_DQN,
+        total_steps=100_000,
+        threshold=-110.0,
+        seeds=10,
+        needed=8,
+        reached="not measured",
+    ),
+    ("dqn", "LunarLander-v3"): Preset(
+        # Rewards of hundreds need no scaling here: Huber's loss bounds what an error pulls.
+        DQNConfig(
+            num_envs=128,
+            num_steps=4,
+            buffer_size=250_000,
+            replay_ratio=1 / 16,
+            learning_starts=10_000,
+            learning_rate=1e-3,
+            learning_rate_final=0.0,
+            n_step=3,
+            target_period=1,
+            tau=0.005,
+            epsilon_final=0.02,
+            exploration_fraction=0.3,
+            hidden_sizes=(128, 128),
+            layer_norm=True,
+        ),
+        total_steps=1_000_000,
+        threshold=200.0,
+        seeds=1,
+        needed=1,
+        reached="not measured",
+        env_settings={"solver": "fast"},
     ),
     ("pqn", "CartPole-v1"): Preset(
         PQNConfig(num_minibatches=8, learning_rate=1e-3, epsilon_final=0.05, hidden_sizes=(64, 64)),

@@ -123,6 +123,12 @@ class TrainResult:
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
     diverged: tuple[int | None, ...] = ()
 
+    @property
+    def best(self) -> np.ndarray:
+        """`[S]` mean return of each seed's best evaluation; of many noisy ones, an optimist."""
+        evaluations = [p.evaluation.per_seed for p in self.history if p.evaluation is not None]
+        return np.max(evaluations, axis=0, initial=-np.inf)
+
 
 class Callback(Protocol):
     """One who listens to a run. Called on the host, between compiled chunks, never from inside."""

@@ -35,9 +35,20 @@ def test_a_presets_settings_of_its_environment_are_the_commands_defaults():
 
 def test_target_is_a_number_of_seeds_or_their_mean():
     some = Preset(None, 1, 10.0, 3, 2, "")
-    assert some.meets(np.array([10.0, 11.0, 0.0])) and not some.meets(np.array([10.0, 9.0, 0.0]))
+    two, one = np.array([10.0, 11.0, 0.0]), np.array([10.0, 9.0, 0.0])
+    assert some.target == "10 in 2 of 3 seeds"
+    assert some.meets(two, two) and not some.meets(one, one)
     mean = some._replace(needed=None)
-    assert mean.meets(np.array([30.0, 0.0, 0.0])) and not mean.meets(np.array([9.0, 9.0, 9.0]))
+    high, low = np.array([30.0, 0.0, 0.0]), np.array([9.0, 9.0, 9.0])
+    assert mean.meets(high, high) and not mean.meets(low, low)
+
+
+def test_target_can_ask_for_the_best_evaluation_too():
+    known = Preset(None, 1, 10.0, 3, 2, "", best=20.0)
+    final, best = np.array([10.0, 11.0, 0.0]), np.array([20.0, 19.0, 30.0])
+    assert known.target == "10, 20 at best in 2 of 3 seeds"
+    np.testing.assert_array_equal(known.reached_by(final, best), [True, False, False])
+    assert not known.meets(final, best) and known.meets(final, best + 1)
 
 
 @pytest.mark.slow
@@ -46,7 +57,9 @@ def test_reaches_its_target(pair):
     known = PRESETS[pair]
     env, params = make(pair[1], **known.env_settings)
     algorithm = algorithm_entry(pair[0]).build(env, known.config)
+    every = 0 if known.best is None else None
     result = train(
-        algorithm, params, total_steps=known.total_steps, seeds=known.seeds, eval_every=0
+        algorithm, params, total_steps=known.total_steps, seeds=known.seeds, eval_every=every
     )
-    assert known.meets(result.final.per_seed), (known.target, np.sort(result.final.per_seed))
+    final = result.final.per_seed
+    assert known.meets(final, result.best), (known.target, np.sort(final), np.sort(result.best))
