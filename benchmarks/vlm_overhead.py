@@ -7,8 +7,8 @@ million steps; by default a seventh of those are run. With a smaller network, or
 the same questions and the same labels are a larger share of the time. Every way is compiled once,
 as one program, and then runs once a round, all from the same key; the ways take turns, so that a
 noisy machine is noisy for all. What counts are ratios to the run without a model, and medians over
-rounds. Compiling is not in it. `callback` waits for the model, which cannot be spared: it is held against
-the run without a model and the waiting together.
+rounds. Compiling is not in it. `callback` waits for the model, which cannot be spared: it is held
+against the run without a model and the waiting together.
 
 `paper` is ActionVLM's way: every step of every environment, one frame a call, each waited for. At
 the size of the others it would take hours. It and `callback` train fewer updates
