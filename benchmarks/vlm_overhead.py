@@ -3,12 +3,13 @@
 A DQN on LunarLander-v3 and 64 environments, whose reward asks a model that takes 150 ms for every
 call and answers eight at a time (`--concurrency`): a stand-in that sleeps, and then says a number
 that depends on the frame. Network, targets and solver are those with which DQN learns to land in a
-million steps; by default a seventh of those are run. With a smaller network, or in fewer updates,
-the same questions and the same labels are a larger share of the time. Every way is compiled once,
-as one program, and then runs once a round, all from the same key; the ways take turns, so that a
-noisy machine is noisy for all. What counts are ratios to the run without a model, and medians over
-rounds. Compiling is not in it. `callback` waits for the model, which cannot be spared: it is held
-against the run without a model and the waiting together.
+million steps; by default an eighth of those are run. With a smaller network, or in fewer updates,
+the same questions and the same labels are a larger share of the time.
+
+Every way is compiled once, as one program, and then runs once a round, all from the same key; the
+ways take turns, so that a noisy machine is noisy for all. What counts are ratios to the run without
+a model, and medians over rounds. Compiling is not in it. `callback` waits for the model, which
+cannot be spared: it is held against the run without a model and the waiting together.
 
 `paper` is ActionVLM's way: every step of every environment, one frame a call, each waited for. At
 the size of the others it would take hours. It and `callback` train fewer updates
@@ -129,7 +130,7 @@ class Read:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--updates", type=int, default=600)
+    parser.add_argument("--updates", type=int, default=500)
     parser.add_argument("--callback-updates", type=int, default=60)
     parser.add_argument("--paper-updates", type=int, default=1)
     parser.add_argument("--num-envs", type=int, default=64)

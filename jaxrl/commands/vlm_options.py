@@ -133,6 +133,7 @@ def vlm_source(
     asker = _asker(options, folder, stack)
 
     def begin() -> None:
+        folder.mkdir(parents=True, exist_ok=True)  # the store may be elsewhere
         if template.truth and options.control in ("none", "shuffled"):
             say(f"asking {asker.client.model} about known states …")
             report, _ = probe(

@@ -1,5 +1,6 @@
 """`jaxrl train --reward vlm` end to end: real SDK, a server that misbehaves, a run folder."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -8,7 +9,8 @@ from rewards.toy import Shades
 from vlm.fake_server import FakeServer, busy, empty, error, garbage, refusal, reset, torn
 
 from jaxrl.commands import train as command
-from jaxrl.commands.vlm_options import earlier_options
+from jaxrl.commands.options import parse
+from jaxrl.commands.vlm_options import VLMOptions, earlier_options, vlm_source
 from jaxrl.environment import register
 from jaxrl.errors import ConfigError, JaxrlError, ModelError, UnknownNameError
 from jaxrl.run.folder import read_run
@@ -173,3 +175,22 @@ def test_a_run_that_is_there_is_not_touched(tmp_path, monkeypatch):
         command.main(["dqn", "CartPole-v1", *sizes, *asking, "--out", str(tmp_path)])
     assert server.requests == []
     assert {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == kept
+
+
+def test_a_run_whose_store_is_elsewhere_keeps_its_options(game, tmp_path):
+    flags = [
+        "--reward",
+        "vlm",
+        "--prompt",
+        str(game),
+        "--store",
+        str(tmp_path / "far" / "s.sqlite"),
+    ]
+    options = parse("jaxrl train", flags, VLMOptions())[0]
+    env = Shades()
+    with contextlib.ExitStack() as stack:
+        made = vlm_source(options, env, env.default_params, tmp_path / "run", print, stack)
+        assert made is not None
+        made.listener.on_start(None)
+    assert earlier_options(tmp_path / "run") == options
+    assert not (tmp_path / "far" / "s.sqlite").exists()  # nobody was asked
