@@ -291,16 +291,17 @@ def vlm_agent(rows: list[dict[str, Any]]) -> str:
     lines = [
         _about(last[0]),
         "",
-        "| shown | lanes | a step, ms | times one lane's | decisions/s | steps measured |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| asked by | shown | lanes | a step, ms | times one lane's | decisions/s "
+        "| steps measured |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in last:
         frame = f", {row['height']} × {row['width']}" if row["observe"] == "both" else ""
         shown = {"text": "the text", "both": "the text and the frame"}[row["observe"]]
         lines.append(
-            f"| {shown}{frame} | {row['lanes']} | {1000 * row['seconds_per_step']:.0f} "
-            f"| {row['times_one_lane']:.2f} | {row['decisions_per_second']:.0f} "
-            f"| {row['steps_measured']} |"
+            f"| {row['client']} | {shown}{frame} | {row['lanes']} "
+            f"| {1000 * row['seconds_per_step']:.0f} | {row['times_one_lane']:.2f} "
+            f"| {row['decisions_per_second']:.0f} | {row['steps_measured']} |"
         )
     return "\n".join(lines)
 

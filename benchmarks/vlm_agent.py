@@ -1,13 +1,17 @@
 """Decisions per second of an agent whose model answers in 100 ms, at 1, 16 and 64 lanes.
 
-A server in a process of its own speaks the OpenAI chat protocol over HTTP, waits for the latency
-and answers. The client is the one that users have, with as many calls at once as there are lanes,
-and a store behind it. What is told is the median over decisions of a step's wall-clock: everything
-between one question and the next, prompts, pictures and the environment's step included. The
-numbers of lanes take turns, so that a noisy machine is noisy for all.
+Two ways to that model, with as many calls at once as there are lanes and a store behind each:
+
+- `stand-in` sleeps in the threads in which calls are made: what jaxrl itself costs, from prompts
+  and pictures over asking, storing and reading to the environment's step;
+- `openai` is the provider's SDK on a server in a process of its own, which speaks the chat protocol
+  over HTTP: with what the SDK costs on top, some milliseconds of one core a call.
+
+What is told is the median over decisions of a step's wall-clock: everything between one question
+and the next. The numbers of lanes take turns, so that a noisy machine is noisy for all.
 
     python benchmarks/vlm_agent.py
-    python benchmarks/vlm_agent.py --observe text --rounds 1
+    python benchmarks/vlm_agent.py --client stand-in --observe text --rounds 1
 
 Lines go to `benchmarks/results/vlm_agent.jsonl`, the table to `benchmarks/README.md`. A step at 64
 lanes is to take at most 1.5 times as long as at one.
@@ -41,7 +45,10 @@ from jaxrl.agents import AgentConfig, vlm_agent
 from jaxrl.evaluation import evaluation_key
 from jaxrl.run.machine import machine
 from jaxrl.vlm.asker import Asker
+from jaxrl.vlm.client import Sampling
+from jaxrl.vlm.messages import Ok, Prompt
 from jaxrl.vlm.openai import OpenAIClient
+from jaxrl.vlm.transport import Transport
 
 RESULTS = Path(__file__).parent / "results" / "vlm_agent.jsonl"
 HOST = str(ipaddress.IPv4Address(socket.INADDR_LOOPBACK))
@@ -64,9 +71,14 @@ async def answer(
     writer.close()
 
 
+def said(falls_left: bool) -> str:
+    """What the model says, either way."""
+    return f"'push {'left' if falls_left else 'right'}'"
+
+
 def reply(falls_left: bool) -> dict[str, Any]:
     """An answer in OpenAI's protocol."""
-    message = {"role": "assistant", "content": f"'push {'left' if falls_left else 'right'}'"}
+    message = {"role": "assistant", "content": said(falls_left)}
     return {
         "id": "1",
         "object": "chat.completion",
@@ -105,6 +117,20 @@ def served(latency: float) -> Iterator[str]:
         process.join()
 
 
+class StandIn:
+    """A client that sleeps and answers, in the threads in which others call their servers."""
+
+    def __init__(self, latency: float, concurrency: int) -> None:
+        self.model, self.sampling, self.latency = "stand-in", Sampling(), latency
+        self.transport = Transport(self.send, concurrency=concurrency)
+        self.ask, self.close = self.transport.ask, self.transport.close
+
+    def send(self, prompt: Prompt, seconds: float) -> Ok:
+        """One call."""
+        time.sleep(self.latency)
+        return Ok(said("pole_angular_velocity: -" in prompt.turns[-1].text))
+
+
 class Timed(Asker):
     """Notes when each batch was asked, and how large it was."""
 
@@ -121,12 +147,10 @@ class Timed(Asker):
 class Contestant:
     """An agent with so many lanes, in one way of observing; it plays when its turn comes."""
 
-    def __init__(self, url: str, store: Path, lanes: int, observe: Any, size: Any) -> None:
-        self.lanes, self.observe = lanes, observe
+    def __init__(self, client: Any, store: Path, lanes: int, config: AgentConfig) -> None:
+        self.lanes = lanes
         env, self.params = jaxrl.make("CartPole-v1")
-        client = OpenAIClient("fake", base_url=url, concurrency=lanes)
         self.asker = Timed(client, store=store, timeout=30.0)
-        config = AgentConfig(observe=observe, height=size[0], width=size[1])
         self.agent = vlm_agent(env, self.asker, config)
 
     def play(self, steps: int, seed: int) -> list[float]:
@@ -141,47 +165,54 @@ class Contestant:
         ]
 
 
-def measure(url: str, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row for each way of observing and number of lanes."""
-    size = options.height, options.width
+def measure(
+    name: str, observe: Any, url: str, folder: Path, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """One row for each number of lanes, of one client and one way of observing."""
+    config = AgentConfig(observe=observe, height=options.height, width=options.width)
+
+    def contestant(lanes: int) -> Contestant:
+        client: Any = StandIn(options.latency, lanes)
+        if name == "openai":
+            client = OpenAIClient("fake", base_url=url, concurrency=lanes)
+        return Contestant(client, folder / f"{name}-{observe}-{lanes}.sqlite", lanes, config)
+
+    contestants = [contestant(lanes) for lanes in options.lanes]
+    seconds: dict[int, list[float]] = {lanes: [] for lanes in options.lanes}
+    for one in contestants:
+        one.play(2, seed=options.rounds)  # compiles, and opens the connections
+    for turn in range(options.rounds):
+        for one in contestants:
+            seconds[one.lanes] += one.play(options.steps, seed=turn)
+    for one in contestants:
+        one.asker.close()
+    first = statistics.median(seconds[options.lanes[0]])
     rows = []
-    for observe in options.observe:
-        contestants = [
-            Contestant(url, folder / f"{observe}{lanes}.sqlite", lanes, observe, size)
-            for lanes in options.lanes
-        ]
-        seconds: dict[int, list[float]] = {lanes: [] for lanes in options.lanes}
-        for contestant in contestants:
-            contestant.play(2, seed=options.rounds)  # compiles, and opens the connections
-        for turn in range(options.rounds):
-            for contestant in contestants:
-                seconds[contestant.lanes] += contestant.play(options.steps, seed=turn)
-        for contestant in contestants:
-            contestant.asker.close()
-        for lanes, taken in seconds.items():
-            step = statistics.median(taken)
-            rows.append(
-                {
-                    "observe": observe,
-                    "lanes": lanes,
-                    "seconds_per_step": step,
-                    "decisions_per_second": lanes / step,
-                    "times_one_lane": step / statistics.median(seconds[options.lanes[0]]),
-                    "steps_measured": len(taken),
-                }
-            )
-            print(
-                f"{observe:4} {lanes:>3} lanes: {1000 * step:.0f} ms a step, "
-                f"{lanes / step:.0f} decisions a second, "
-                f"{rows[-1]['times_one_lane']:.2f} times the first's step",
-                flush=True,
-            )
+    for lanes, taken in seconds.items():
+        step = statistics.median(taken)
+        row = {
+            "client": name,
+            "observe": observe,
+            "lanes": lanes,
+            "seconds_per_step": step,
+            "decisions_per_second": lanes / step,
+            "times_one_lane": step / first,
+            "steps_measured": len(taken),
+        }
+        rows.append(row)
+        print(
+            f"{name:8} {observe:4} {lanes:>3} lanes: {1000 * step:.0f} ms a step, "
+            f"{lanes / step:.0f} decisions a second, {step / first:.2f} times the first's step",
+            flush=True,
+        )
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--lanes", type=int, nargs="+", default=[1, 16, 64])
+    clients = ("stand-in", "openai")
+    parser.add_argument("--client", nargs="+", choices=clients, default=list(clients))
     parser.add_argument("--observe", nargs="+", choices=("text", "both"), default=["text", "both"])
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
@@ -191,7 +222,12 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OPENAI_API_KEY", "none-is-needed-here")
     with served(options.latency) as url, tempfile.TemporaryDirectory() as folder:
-        rows = measure(url, Path(folder), options)
+        rows = [
+            row
+            for name in options.client
+            for observe in options.observe
+            for row in measure(name, observe, url, Path(folder), options)
+        ]
     about = {
         "run": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "date": date.today().isoformat(),

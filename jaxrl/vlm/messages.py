@@ -10,6 +10,8 @@ import dataclasses
 import hashlib
 import io
 import json
+import struct
+import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal
@@ -35,16 +37,11 @@ class Image:
 
         Raises:
             ValueError: another type or shape.
-            MissingExtraError: pillow is not installed.
         """
         frame = np.asarray(frame)
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3 or not frame.size:
             raise ValueError(f"a frame is uint8 [H, W, 3], given is {frame.dtype} {frame.shape}")
-        buffer = io.BytesIO()
-        # Run lengths alone (zlib's strategy 3): half the time of Pillow's own choice, and about as
-        # small, since what is drawn is made of plain surfaces.
-        _pillow().fromarray(frame).save(buffer, format="PNG", compress_level=1, compress_type=3)
-        return cls(buffer.getvalue())
+        return cls(_png(frame))
 
     def to_array(self) -> np.ndarray:
         """The picture as uint8 `[H, W, 3]`."""
@@ -171,3 +168,25 @@ def _pillow() -> Any:
     except ImportError as error:
         raise missing_extra("pillow", "vlm", "a picture for a model") from error
     return pillow
+
+
+def _png(frame: np.ndarray) -> bytes:
+    """A frame as PNG (ISO/IEC 15948), each row as its difference to the one above.
+
+    Frames are drawn in few colours: this packs them as well as Pillow does in a fifth of the time,
+    and zlib lets other threads run meanwhile.
+    """
+    height, width, _ = frame.shape
+    flat = frame.reshape(height, 3 * width)
+    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    rows[:, 0] = 2  # the filter "up"
+    rows[:, 1:] = flat
+    rows[1:, 1:] -= flat[:-1]
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits each of RGB
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 3)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in parts)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG: length, kind, data, checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
