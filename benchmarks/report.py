@@ -74,14 +74,14 @@ def presets(rows: list[dict[str, Any]]) -> str:
         "| --- | --- | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for (algorithm, env, variant), row in last.items():
-        low, high = row["ci95"]
+        interval = "[{:.1f}, {:.1f}]".format(*row["ci95"]) if row["ci95"] else "(one seed)"
         mean = statistics.mean(row["per_seed"])
         # Lines of before it was recorded have none.
         best = f"{statistics.mean(row['best_per_seed']):.1f}" if "best_per_seed" in row else "–"
         lines.append(
             f"| {algorithm} {variant}".rstrip()
             + f" | {env} | {row['total_steps']:,} | {len(row['per_seed'])} "
-            f"| {_asked(row, mean)} | {row['iqm']:.1f} [{low:.1f}, {high:.1f}] | {mean:.1f} "
+            f"| {_asked(row, mean)} | {row['iqm']:.1f} {interval} | {mean:.1f} "
             f"| {min(row['per_seed']):.1f} | {best} "
             f"| {row['train_seconds']:.0f} | {row['date']} at `{row['commit']}` |"
         )
