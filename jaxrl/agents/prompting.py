@@ -161,7 +161,8 @@ class Prompter:
     def _table(self, sight: Sight) -> str:
         """The prospects as a table in Markdown."""
         names = [n for n in self.key_quantities if n in sight.prospects[0].after]
-        head = ["action", *(f"{n} ({self.units[n][0]})" for n in names), "reward", "the end"]
+        titles = [f"{n} ({self.units[n][0]})".removesuffix(" (bool)") for n in names]
+        head = ["action", *titles, "reward", "the end"]
         rows = [
             [p.action, *(say(p.after[n]) for n in names), f"{p.reward:.4g}", say(p.ends)]
             for p in sight.prospects

@@ -14,7 +14,7 @@ from jaxrl.agents import AIDS, AgentConfig, vlm_agent
 from jaxrl.agents.aids import crop, draw_grid, draw_marks, pictures, shrink
 from jaxrl.agents.answers import read_answer
 from jaxrl.agents.examples import load_examples, worked_examples
-from jaxrl.agents.prompting import Sight
+from jaxrl.agents.prompting import Prospect, Sight
 from jaxrl.agents.worlds import Mark
 from jaxrl.agents.worlds.balance import ACROBOT, CARTPOLE
 from jaxrl.agents.worlds.boards import SNAKE
@@ -72,6 +72,16 @@ def test_all_aids_together(play):
     assert turn.text.count("- step ") == 2 and "- step 1, push left: " in turn.text
     assert "cart_velocity" in turn.text.split("- step 1")[1]
     assert "| push right | " in turn.text and "The pole leans" in turn.text
+
+
+def test_the_table_ahead_has_units_but_for_yes_and_no(cartpole):
+    agent = build(cartpole[0], observe="text", aids=("lookahead",))
+    agent.prompter.units["fallen"] = ("bool", "whether it lies")
+    agent.prompter.key_quantities = ("pole_angle", "fallen")
+    prospect = Prospect("push left", {"pole_angle": 0.1, "fallen": False}, 1.0, False)
+    text = agent.prompter.text(dataclasses.replace(sight(), prospects=(prospect,)))
+    assert "| action | pole_angle (rad) | fallen | reward | the end |" in text
+    assert "| push left | 0.1 | no | 1 | no |" in text
 
 
 def test_the_table_ahead_holds_what_then_happens(play):
