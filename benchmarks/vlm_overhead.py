@@ -3,7 +3,7 @@
 A DQN on LunarLander-v3 and 64 environments, whose reward asks a model that takes 150 ms for every
 call and answers eight at a time (`--concurrency`): a stand-in that sleeps, and then says a number
 that depends on the frame. Network, targets and solver are those with which DQN learns to land in a
-million steps; by default an eighth of those are run. With a smaller network, or in fewer updates,
+million steps; by default three eighths of those are run. With a smaller network, or in fewer updates,
 the same questions and the same labels are a larger share of the time.
 
 Every way is compiled once, as one program, and then runs once a round, all from the same key; the
@@ -130,7 +130,7 @@ class Read:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--updates", type=int, default=500)
+    parser.add_argument("--updates", type=int, default=1500)
     parser.add_argument("--callback-updates", type=int, default=60)
     parser.add_argument("--paper-updates", type=int, default=1)
     parser.add_argument("--num-envs", type=int, default=64)
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.150, help="seconds a call")
     parser.add_argument("--concurrency", type=int, default=8, help="calls at once")
     parser.add_argument("--num-labels", type=int, default=400)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     args = parser.parse_args()
     run = time.strftime("%Y-%m-%dT%H:%M:%S")
