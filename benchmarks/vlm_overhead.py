@@ -3,8 +3,8 @@
 A DQN on LunarLander-v3 and 64 environments, whose reward asks a model that takes 150 ms for every
 call and answers eight at a time (`--concurrency`): a stand-in that sleeps, and then says a number
 that depends on the frame. Network, targets and solver are those with which DQN learns to land in a
-million steps; by default three eighths of those are run. With a smaller network, or in fewer updates,
-the same questions and the same labels are a larger share of the time.
+million steps; by default three eighths of those are run. With a smaller network, or in fewer
+updates, the same questions and the same labels are a larger share of the time.
 
 Every way is compiled once, as one program, and then runs once a round, all from the same key; the
 ways take turns, so that a noisy machine is noisy for all. What counts are ratios to the run without
