@@ -4,7 +4,7 @@ Gymnasium places hull and legs apart from each other, pushes the hull, and takes
 the joints pull all together far above the ground. What comes out is a linear function of the push
 and of the wind's torque, but for the legs, which turn with the hull, and so have a part in the
 square of its angle. `start.json` has the coefficients, fitted to the exact solver
-(`tests/envs/test_lunar_lander_start.py` does it again), for a world without gravity: gravity moves
+(`tests/envs/test_lunar_lander_physics.py` does it again), for a world without gravity: gravity moves
 all bodies alike, and is added here.
 """
 
@@ -68,7 +68,7 @@ def after_first_step(force: Vec2, torque: Any, gravity: Any) -> World:
     Args:
         force: push of the hull throughout the step, N, with any leading axes.
         torque: on the hull, N m.
-        gravity: m/s².
+        gravity: m/s², one or with the same leading axes.
     """
     angle = features(force, torque, 0.0)[..., :-1] @ COEFFICIENTS[:-1, HULL_ANGLE]
     numbers = jnp.matmul(
@@ -78,7 +78,7 @@ def after_first_step(force: Vec2, torque: Any, gravity: Any) -> World:
     leaves, structure = jax.tree.flatten((like.poses, like.velocities, like.joints))
     ends = np.cumsum([leaf.shape[-1] for leaf in leaves])[:-1]
     poses, velocities, joints = jax.tree.unflatten(structure, jnp.split(numbers, ends, axis=-1))
-    fall = Vec2(0.0, TIME_STEP * gravity)
+    fall = Vec2(0.0, TIME_STEP * jnp.asarray(gravity)[..., None])  # alike for all bodies
     world = at_rest(
         poses._replace(center=poses.center + TIME_STEP * fall),
         velocities._replace(linear=velocities.linear + fall),
