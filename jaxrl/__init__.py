@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jaxrl.algorithms.sac import sac as sac
     from jaxrl.algorithms.trpo import TRPOConfig as TRPOConfig
     from jaxrl.algorithms.trpo import trpo as trpo
+    from jaxrl.devices import use_cores as use_cores
     from jaxrl.environment import Environment as Environment
     from jaxrl.environment import check_env as check_env
     from jaxrl.environment import make as make
@@ -65,6 +66,7 @@ _HOME = {
     "pqn": "algorithms.pqn",
     "SACConfig": "algorithms.sac",
     "sac": "algorithms.sac",
+    "use_cores": "devices",
     "Environment": "environment",
     "check_env": "environment",
     "make": "environment",

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from jaxrl.devices import everywhere, over_seeds, seed_mesh, seeded
 from jaxrl.environment import episode_limit
 from jaxrl.evaluation import play_episodes
 from jaxrl.plan import Plan
@@ -60,28 +62,38 @@ def compile_whole(
 ) -> Programs:
     """Traces and compiles everything ahead of the first update, so that it is timed apart.
 
-    A `Compiler`: collecting, annotating and learning are one program, looped on the device.
+    A `Compiler`: collecting, annotating and learning are one program, looped on the device. Where
+    there are several devices, each has its share of the lanes (`jaxrl.devices`).
     """
     began = time.perf_counter()
     args = lane_arguments(lanes, env_params)
+    # The state of an environment on the host is not to be cut up.
+    mesh = None if getattr(algorithm.env, "on_host", False) else seed_mesh(len(lanes))
+    places = Carry(seeded(mesh), everywhere(mesh))
 
     def init(keys: Key, env_params: EnvParams, configs: PyTree) -> Carry:
         carry = initial_carry(algorithm, reward, keys, env_params, plan.total_updates)
         return carry._replace(train=carry.train.replace(config=configs))
 
     def chunk(carry: Carry, length: Any) -> tuple[Carry, ChunkReport]:
-        return run_updates(make_update(algorithm, reward), carry, length)
+        return run_updates(make_update(algorithm, reward, mesh), carry, length)
 
-    init = jax.jit(init)
+    init = jax.jit(init, out_shardings=places)
     carry = jax.eval_shape(init, *args)
-    chunk_program = jax.jit(chunk, donate_argnums=0).lower(carry, np.int32(1)).compile()
-    evaluate_program = _compile_evaluation(algorithm, plan, carry.train, env_params)
+    chunk = jax.jit(
+        chunk,
+        donate_argnums=0,
+        in_shardings=(places, everywhere(mesh)),
+        out_shardings=(places, None),
+    )
+    chunk_program = chunk.lower(carry, np.int32(1)).compile()
+    evaluate_program = _compile_evaluation(algorithm, plan, carry.train, env_params, mesh)
     init_program = init.lower(*args).compile()
     return Programs(init_program, chunk_program, evaluate_program, time.perf_counter() - began)
 
 
 def _compile_evaluation(
-    algorithm: Algorithm, plan: Plan, states: PyTree, env_params: EnvParams
+    algorithm: Algorithm, plan: Plan, states: PyTree, env_params: EnvParams, mesh: Mesh | None
 ) -> Callable[..., Any] | None:
     """`Programs.evaluate`, for train states of these shapes."""
     if not plan.eval_episodes:
@@ -96,8 +108,13 @@ def _compile_evaluation(
         max_steps=limit,
         greedy=plan.eval_greedy,
     )
-    over_seeds = jax.jit(jax.vmap(play, (0, None, None)))
-    return over_seeds.lower(states, env_params, jax.random.key(0)).compile()
+
+    def play_all(states: PyTree, env_params: EnvParams, key: Key) -> Any:
+        return over_seeds(play, states, env_params, key, mesh=mesh, shared=2)
+
+    places = (seeded(mesh), everywhere(mesh), everywhere(mesh))
+    play_all = jax.jit(play_all, in_shardings=places)
+    return play_all.lower(states, env_params, jax.random.key(0)).compile()
 
 
 def lane_arguments(lanes: Sequence[Lane], env_params: EnvParams) -> tuple[Key, EnvParams, PyTree]:

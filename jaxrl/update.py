@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxrl import rewards
+from jaxrl.devices import over_seeds
 from jaxrl.errors import ConfigError, check_range
 from jaxrl.types import (
     Algorithm,
@@ -59,29 +61,24 @@ class ChunkReport(NamedTuple):
 
 
 def make_update(
-    algorithm: Algorithm, reward: RewardSource
+    algorithm: Algorithm, reward: RewardSource, mesh: Mesh | None = None
 ) -> Callable[[Carry], tuple[Carry, Metrics]]:
-    """One update of all seeds, `Carry -> (Carry, Metrics [S])`: learn ∘ annotate ∘ collect."""
+    """One update of all seeds, `Carry -> (Carry, Metrics [S])`: learn ∘ annotate ∘ collect.
+
+    With a mesh (`devices.seed_mesh`), each of its devices collects and learns for its share of
+    the seeds.
+    """
 
     def update(carry: Carry) -> tuple[Carry, Metrics]:
-        states, trajectory = over_seeds(lambda s: algorithm.collect(s, reward.needs), carry.train)
+        states, trajectory = over_seeds(
+            lambda s: algorithm.collect(s, reward.needs), carry.train, mesh=mesh
+        )
         # Outside the vmap over seeds: a host callback in here is made once, for all of them.
         reward_state, trajectory, reward_metrics = reward.annotate(carry.reward, trajectory)
-        states, metrics = over_seeds(algorithm.learn, states, trajectory)
+        states, metrics = over_seeds(algorithm.learn, states, trajectory, mesh=mesh)
         return Carry(states, reward_state), metrics | reward_metrics
 
     return update
-
-
-def over_seeds(function: Callable[..., Any], *args: PyTree) -> Any:
-    """The function of every seed: of one as it is, of several under a `vmap`.
-
-    Products with a batch axis of one are slower than those without it, which small networks feel.
-    """
-    if jax.tree.leaves(args)[0].shape[0] > 1:
-        return jax.vmap(function)(*args)
-    alone = function(*jax.tree.map(lambda x: x[0], args))
-    return jax.tree.map(lambda x: jnp.asarray(x)[None], alone)
 
 
 def run_updates(

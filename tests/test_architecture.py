@@ -24,6 +24,7 @@ ROOMS = {
     "jaxrl.records": 0,
     # L1: environments' contract, mathematics, parts
     "jaxrl.config": 1,
+    "jaxrl.devices": 1,
     "jaxrl.environment": 1,
     "jaxrl.env_check": 1,
     "jaxrl.adapters": 1,

@@ -22,6 +22,7 @@ from jaxrl.commands.options import (
     starting_point,
 )
 from jaxrl.commands.train import training_settings
+from jaxrl.devices import use_cores
 from jaxrl.errors import ConfigError
 from jaxrl.records import TrainResult
 from jaxrl.run.folder import by_setting, default_run_path, over_seeds
@@ -56,6 +57,7 @@ def main(argv: Sequence[str]) -> None:
     options, config = parse(f"jaxrl sweep {typed} {env_name}", flags, SweepOptions(), config)
     if options.resume or options.config:
         raise ConfigError("a sweep takes neither --resume nor --config: give the flags themselves.")
+    use_cores()  # before anything makes an array
     env, env_params = make_env(env_name, options.env_params, known.env_settings if known else None)
     grid = parse_grid(options.grid, config)
     enable_compilation_cache()

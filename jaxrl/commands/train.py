@@ -22,6 +22,7 @@ from jaxrl.commands.options import (
     starting_point,
 )
 from jaxrl.commands.vlm_options import VLMOptions, earlier_options, vlm_source
+from jaxrl.devices import use_cores
 from jaxrl.environment import supports_render
 from jaxrl.errors import ConfigError, MissingExtraError, RunFolderError
 from jaxrl.presets import Preset
@@ -70,6 +71,7 @@ def main(argv: Sequence[str]) -> None:
     )
     if earlier is not None and options.seeds is not None:
         options = dataclasses.replace(options, seed_list=())
+    use_cores()  # before anything makes an array
     env, env_params = make_env(env_name, options.env_params, env_settings)
     settings = training_settings(options, known)
     algorithm = entry.build(env, config)

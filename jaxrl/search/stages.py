@@ -20,11 +20,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from jaxrl.devices import over_seeds
 from jaxrl.errors import ConfigError
 from jaxrl.plan import Plan
 from jaxrl.programs import Lane, Programs, lane_arguments
 from jaxrl.types import Algorithm, EnvParams, Metrics, PyTree, RewardSource, Trajectory
-from jaxrl.update import NEVER, Carry, ChunkReport, add_update, initial_carry, over_seeds
+from jaxrl.update import NEVER, Carry, ChunkReport, add_update, initial_carry
 
 EFFORT = {"once": 0, "often": 1}
 """The compiler's effort on a CPU, for programs that run once or a few times, and for the others.

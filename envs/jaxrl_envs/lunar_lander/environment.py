@@ -194,8 +194,10 @@ class LunarLander(base.Environment):
         return spaces.Box(-1.0, 1.0, (2,)) if self.continuous else spaces.Discrete(4)
 
     def observation_space(self, params: LunarLanderParams | None = None) -> spaces.Box:
-        """Gymnasium's. Like there, a lander leaves it that climbs or spins for hundreds of steps,
-        and one that rolls over more than once: its angle is not wrapped.
+        """Gymnasium's.
+
+        Like there, a lander leaves it that climbs or spins for hundreds of steps, and one that
+        rolls over more than once: its angle is not wrapped.
         """
         high = np.array([2.5, 2.5, 10, 10, 2 * math.pi, 10, 1, 1], np.float32)
         low = -high * np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32)

@@ -3,9 +3,9 @@
 Gymnasium places hull and legs apart from each other, pushes the hull, and takes one step, in which
 the joints pull all together far above the ground. What comes out is a linear function of the push
 and of the wind's torque, but for the legs, which turn with the hull, and so have a part in the
-square of its angle. `start.json` has the coefficients, fitted to the exact solver
-(`tests/envs/test_lunar_lander_physics.py` does it again), for a world without gravity: gravity moves
-all bodies alike, and is added here.
+square of its angle. `start.json` has the coefficients, fitted to the exact solver for a world
+without gravity (`tests/envs/test_lunar_lander_physics.py` does it again): gravity moves all bodies
+alike, and is added here.
 """
 
 from __future__ import annotations
