@@ -3,7 +3,8 @@
 Four kinds of rows: `prompts` and `images`, each kept once, by the hash of what they are;
 `answers`, by the hash of model, sampling and prompt; and a `ledger` of every call, written before
 the call is made and brought up to date when it ends. An answer is committed the moment it
-arrives, so that a run killed between two answers keeps the first. Only answers are kept for good
+arrives, so that a run killed between two answers keeps the first; those that arrive together are
+committed together. Only answers are kept for good
 (`Ok`, `Refused`): a failure of the network says nothing about the prompt.
 
 The file is in WAL mode: several threads share one `Store`, several processes may each open their
@@ -22,7 +23,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxrl.errors import ConfigError
 from jaxrl.vlm import tables
@@ -70,6 +71,15 @@ class Record:
     seconds: float
     at: float
     dollars: float | None
+
+
+class Ending(NamedTuple):
+    """How a call of the ledger, by its number, ended, after how many seconds, and what it cost."""
+
+    call: int
+    outcome: Outcome
+    seconds: float
+    cost: Amount
 
 
 class Store:
@@ -136,38 +146,21 @@ class Store:
     def ended(
         self, call: int, outcome: Outcome, seconds: float, cost: Amount, sampling: Sampling
     ) -> None:
-        """Enters how a call ended and what it cost, and keeps its answer if it has one.
+        """As `ended_together`, of one call."""
+        self.ended_together([Ending(call, outcome, seconds, cost)], sampling)
 
-        An answer that is already there stays: whoever read it should read it again.
+    def ended_together(self, endings: Sequence[Ending], sampling: Sampling) -> None:
+        """Enters how calls ended and what they cost, and keeps the answers that there are.
+
+        An answer that is already there stays: whoever read it should read it again. All of it is
+        written, or nothing.
         """
-        kind, detail = tables.describe(outcome)
-        text = outcome.text if isinstance(outcome, Ok) else detail
+        # Only the names of extra parameters: nobody knows what their values give away.
+        shown = vars(sampling) | {"extra": [name for name, _ in sampling.extra]}
+        asked = json.dumps(shown, sort_keys=True)
         with self._write() as db:
-            db.execute(
-                "UPDATE ledger SET outcome = ?, detail = ?, seconds = ?, tokens = ?, dollars = ? "
-                "WHERE call = ?",
-                (kind, tables.clean(detail), seconds, cost.tokens, cost.dollars, call),
-            )
-            if not isinstance(outcome, (Ok, Refused)):
-                return
-            used = outcome.usage
-            # Only the names of extra parameters: nobody knows what their values give away.
-            shown = vars(sampling) | {"extra": [name for name, _ in sampling.extra]}
-            db.execute(
-                "INSERT OR IGNORE INTO answers SELECT key, model, ?, prompt, ?, ?, ?, ?, ?, ?, ? "
-                "FROM ledger WHERE call = ?",
-                (
-                    json.dumps(shown, sort_keys=True),
-                    kind,
-                    tables.clean(text),
-                    used.input_tokens,
-                    used.output_tokens,
-                    seconds,
-                    time.time(),
-                    not isinstance(outcome, Ok) or outcome.complete,
-                    call,
-                ),
-            )
+            for ending in endings:
+                _end(db, ending, asked)
 
     def spent(self) -> Amount:
         """What all calls in the ledger cost, those of earlier runs included."""
@@ -249,3 +242,24 @@ class Store:
 def _inserted(cursor: sqlite3.Cursor) -> int:
     assert cursor.lastrowid is not None
     return cursor.lastrowid
+
+
+def _end(db: sqlite3.Connection, ending: Ending, asked: str) -> None:
+    """One of `Store.ended_together`; `asked` is how the model was sampled."""
+    call, outcome, seconds, cost = ending
+    kind, detail = tables.describe(outcome)
+    text = outcome.text if isinstance(outcome, Ok) else detail
+    db.execute(
+        "UPDATE ledger SET outcome = ?, detail = ?, seconds = ?, tokens = ?, dollars = ? "
+        "WHERE call = ?",
+        (kind, tables.clean(detail), seconds, cost.tokens, cost.dollars, call),
+    )
+    if not isinstance(outcome, (Ok, Refused)):
+        return
+    used, complete = outcome.usage, not isinstance(outcome, Ok) or outcome.complete
+    said = (kind, tables.clean(text), used.input_tokens, used.output_tokens)
+    db.execute(
+        "INSERT OR IGNORE INTO answers SELECT key, model, ?, prompt, ?, ?, ?, ?, ?, ?, ? "
+        "FROM ledger WHERE call = ?",
+        (asked, *said, seconds, time.time(), complete, call),
+    )
