@@ -1,4 +1,4 @@
-"""OpenAI's and Anthropic's SDKs against a server that misbehaves: what both clients have to do."""
+"""OpenAI's and Anthropic's protocols with a server that misbehaves: what both clients have to do."""
 
 import dataclasses
 import logging
@@ -17,9 +17,6 @@ from jaxrl.vlm.keys import Redact, key_of_environment, server
 from jaxrl.vlm.messages import Image, Ok, Prompt, Refused, TimedOut, TransportError, Turn, Usage
 from jaxrl.vlm.openai import OpenAIClient
 from jaxrl.vlm.transport import Retries
-
-pytest.importorskip("openai")
-pytest.importorskip("anthropic")
 
 CLIENTS = {"openai": OpenAIClient, "anthropic": AnthropicClient}
 FAST = Retries(limit=3, base=0.02, cap=0.05)
@@ -101,7 +98,7 @@ def test_what_the_server_rejects_is_not_sent_again(connect, status):
         assert len(server.requests) == 1
 
 
-def test_the_sdk_does_not_retry_on_its_own(connect):
+def test_nothing_below_the_transport_tries_again(connect):
     with FakeServer(error(500)) as server:
         ask(connect(server, retries=Retries(limit=0)))
     assert len(server.requests) == 1
