@@ -128,20 +128,21 @@ class Store:
         `worst` is what each may cost: what counts as spent until it is known, and for ever if
         the process dies before.
         """
+        now = time.time()
+        rows = [
+            (key, model, prompt.digest, now, cost.tokens, cost.dollars)
+            for key, prompt, cost in zip(keys, prompts, worst, strict=True)
+        ]
         with self._write() as db:
-            for prompt in prompts:
-                tables.keep_prompt(db, prompt)
-            now = time.time()
-            return [
-                _inserted(
-                    db.execute(
-                        "INSERT INTO ledger (key, model, prompt, at, outcome, detail, tokens, "
-                        "dollars) VALUES (?, ?, ?, ?, 'sent', '', ?, ?)",
-                        (key, model, prompt.digest, now, cost.tokens, cost.dollars),
-                    )
-                )
-                for key, prompt, cost in zip(keys, prompts, worst, strict=True)
-            ]
+            tables.keep_prompts(db, prompts)
+            db.executemany(
+                "INSERT INTO ledger (key, model, prompt, at, outcome, detail, tokens, dollars) "
+                "VALUES (?, ?, ?, ?, 'sent', '', ?, ?)",
+                rows,
+            )
+            ((last,),) = db.execute("SELECT last_insert_rowid()").fetchall()
+        # Nobody else numbers rows during the transaction.
+        return list(range(last - len(rows) + 1, last + 1))
 
     def ended(
         self, call: int, outcome: Outcome, seconds: float, cost: Amount, sampling: Sampling
@@ -158,9 +159,23 @@ class Store:
         # Only the names of extra parameters: nobody knows what their values give away.
         shown = vars(sampling) | {"extra": [name for name, _ in sampling.extra]}
         asked = json.dumps(shown, sort_keys=True)
+        now = time.time()
         with self._write() as db:
-            for ending in endings:
-                _end(db, ending, asked)
+            db.executemany(
+                "UPDATE ledger SET outcome = ?, detail = ?, seconds = ?, tokens = ?, dollars = ? "
+                "WHERE call = ?",
+                [_entered(ending) for ending in endings],
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO answers (key, model, sampling, prompt, kind, text, "
+                "input_tokens, output_tokens, complete, seconds, at) SELECT key, model, ?, prompt, "
+                "?, ?, ?, ?, ?, ?, ? FROM ledger WHERE call = ?",
+                [
+                    (asked, *_answered(ending.outcome), ending.seconds, now, ending.call)
+                    for ending in endings
+                    if isinstance(ending.outcome, (Ok, Refused))
+                ],
+            )
 
     def spent(self) -> Amount:
         """What all calls in the ledger cost, those of earlier runs included."""
@@ -239,27 +254,16 @@ class Store:
             self._db.close()
 
 
-def _inserted(cursor: sqlite3.Cursor) -> int:
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+def _entered(ending: Ending) -> tuple[Any, ...]:
+    """What the ledger is told of a call's end."""
+    kind, detail = tables.describe(ending.outcome)
+    cost = ending.cost
+    return kind, tables.clean(detail), ending.seconds, cost.tokens, cost.dollars, ending.call
 
 
-def _end(db: sqlite3.Connection, ending: Ending, asked: str) -> None:
-    """One of `Store.ended_together`; `asked` is how the model was sampled."""
-    call, outcome, seconds, cost = ending
+def _answered(outcome: Ok | Refused) -> tuple[Any, ...]:
+    """Kind, text and tokens of an answer, and whether it is whole."""
     kind, detail = tables.describe(outcome)
-    text = outcome.text if isinstance(outcome, Ok) else detail
-    db.execute(
-        "UPDATE ledger SET outcome = ?, detail = ?, seconds = ?, tokens = ?, dollars = ? "
-        "WHERE call = ?",
-        (kind, tables.clean(detail), seconds, cost.tokens, cost.dollars, call),
-    )
-    if not isinstance(outcome, (Ok, Refused)):
-        return
-    used, complete = outcome.usage, not isinstance(outcome, Ok) or outcome.complete
-    said = (kind, tables.clean(text), used.input_tokens, used.output_tokens)
-    db.execute(
-        "INSERT OR IGNORE INTO answers SELECT key, model, ?, prompt, ?, ?, ?, ?, ?, ?, ? "
-        "FROM ledger WHERE call = ?",
-        (asked, *said, seconds, time.time(), complete, call),
-    )
+    text, whole = (outcome.text, outcome.complete) if isinstance(outcome, Ok) else (detail, True)
+    used = outcome.usage
+    return kind, tables.clean(text), used.input_tokens, used.output_tokens, whole

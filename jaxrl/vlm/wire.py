@@ -1,17 +1,20 @@
 """POST over connections that are kept open: HTTP/1.1 by the standard library, and nothing else.
 
-A call costs a fraction of a millisecond of Python. Providers' SDKs need two or more, and since threads
-take turns there, 64 calls of theirs wait for each other longer than for the model. Certificates are
-checked against the system's, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; proxies are
-those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`). Redirects are not
-followed: a key would go to whoever they name.
+A call costs a fraction of a millisecond of Python. Providers' SDKs need two or more, and since
+threads take turns there, 64 calls of theirs wait for each other longer than for the model. For the
+same reason no more is asked of the system than has to be: at each such request another thread may
+take its turn first.
+
+Certificates are checked against the system's, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
+name; proxies are those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+Redirects are not followed: a key would go to whoever they name.
 """
 
 from __future__ import annotations
 
 import base64
 import http.client
-import selectors
+import select
 import ssl
 import threading
 import time
@@ -162,9 +165,10 @@ def _exchange(socket: Any, request: bytes, ends: float) -> tuple[Reply, bool]:
         response.begin()
         pieces = []
         # A piece at a time: a server that trickles is not to live beyond the deadline.
-        while piece := response.read1(PIECE):
+        while response.length != 0 and (piece := response.read1(PIECE)):
             pieces.append(piece)
-            socket.settimeout(_left(ends))
+            if response.length != 0:
+                socket.settimeout(_left(ends))
         whole = b"".join(pieces)
         if response.length:
             raise http.client.IncompleteRead(whole, response.length)
@@ -190,9 +194,11 @@ def _left(ends: float) -> float:
 
 def _ended(connection: http.client.HTTPConnection) -> bool:
     """Whether the server has hung up: something is to be read, though nothing was asked."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection.sock, selectors.EVENT_READ)
-        return bool(selector.select(0))
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(connection.sock, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([connection.sock], [], [], 0)[0])
 
 
 def _close(connection: http.client.HTTPConnection | None) -> None:

@@ -1,4 +1,4 @@
-"""An asker with a real client against a server that misbehaves: nothing lost, nothing paid twice."""
+"""An asker whose client calls a server that misbehaves: nothing lost, nothing paid twice."""
 
 import dataclasses
 import time

@@ -1,4 +1,4 @@
-"""OpenAI's and Anthropic's protocols with a server that misbehaves: what both clients have to do."""
+"""Clients of OpenAI's and Anthropic's protocols with a server that misbehaves: what both do."""
 
 import dataclasses
 import logging
