@@ -8,8 +8,8 @@ from typing import Any
 from jaxrl.vlm.http_client import HTTPClient, at, number
 from jaxrl.vlm.messages import Ok, Prompt, Refused, Turn, Usage
 
-VERSION = "2023-06-01"
-"""Of the protocol; the server wants to be told."""
+VERSION = "2026-10-21"
+"""Of the protocol; the server wants to be told. It is what version 2.13 of Anthropic's SDK says."""
 
 
 class AnthropicClient(HTTPClient):
@@ -22,7 +22,7 @@ class AnthropicClient(HTTPClient):
     home, path = "https://api.anthropic.com", "/v1/messages"
 
     def _headers(self, key: str | None) -> dict[str, str]:
-        return {"anthropic-version": VERSION, **({"X-Api-Key": key} if key else {})}
+        return {"anthropic-version": VERSION, **({"Authorization": f"Bearer {key}"} if key else {})}
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         sampling = self.sampling
