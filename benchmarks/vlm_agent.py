@@ -4,8 +4,8 @@ Two ways to that model, with as many calls at once as there are lanes and a stor
 
 - `stand-in` sleeps in the threads in which calls are made: what jaxrl itself costs, from prompts
   and pictures over asking, storing and reading to the environment's step;
-- `openai` is the provider's SDK on a server in a process of its own, which speaks the chat protocol
-  over HTTP: with what the SDK costs on top, some milliseconds of one core a call.
+- `openai` is the client of OpenAI's protocol on a server in a process of its own: with what a call
+  over HTTP costs on top, some tenths of a millisecond of one core.
 
 What is told is the median over decisions of a step's wall-clock: everything between one question
 and the next. The numbers of lanes take turns, so that a noisy machine is noisy for all.

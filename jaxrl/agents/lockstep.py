@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -25,6 +27,9 @@ from jaxrl.agents.prompting import Deed, Prospect, Sight
 from jaxrl.evaluation import Episodes, step_keys
 from jaxrl.types import EnvParams, EnvState, Key
 from jaxrl.vlm.messages import Image
+
+PAINTERS = min(4, os.cpu_count() or 1)
+"""Threads that pack pictures; beside the packing itself they take turns."""
 
 
 class Played(NamedTuple):
@@ -84,7 +89,7 @@ class Lockstep:
         self.world, self.config = decider.prompter.world, decider.config
         self._built: dict[int, Device] = {}
         self._rules: dict[str, Callable[..., Any]] = {}
-        self._pool = ThreadPoolExecutor(4, "png")
+        self._pool = ThreadPoolExecutor(PAINTERS, "png")
 
     def play(self, key: Key, num_episodes: int, max_steps: int, *, film: bool = False) -> Played:
         """Plays `num_episodes` whole episodes, of at most `max_steps` each."""
@@ -199,12 +204,17 @@ class Lockstep:
         size = next(size for size in batch_sizes(most) if size >= len(numbers))
         frames = np.asarray(device.draw(moment.states, np.resize(numbers, size)))
 
-        def look(lane: Lane, frame: np.ndarray) -> list[tuple[str, Image]]:
-            shown = pictures(frame, moment.of(lane.number), self.world, self.config)
-            return [(what, Image.from_array(picture)) for what, picture in shown]
+        def look(share: range) -> list[list[tuple[str, Image]]]:
+            # A share and not a lane at a time: changing over takes as long as a small picture.
+            shown = [
+                pictures(frames[i], moment.of(numbers[i]), self.world, self.config) for i in share
+            ]
+            return [[(what, Image.from_array(p)) for what, p in lane] for lane in shown]
 
+        size = -(-len(numbers) // PAINTERS)
+        shares = [range(len(numbers))[at : at + size] for at in range(0, len(numbers), size)]
         found = {}
-        looked = self._pool.map(look, running, frames[: len(numbers)])
+        looked = itertools.chain.from_iterable(self._pool.map(look, shares))
         for lane, shown in zip(running, looked, strict=True):
             earlier = []
             if "strip" in self.config.aids:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from typing import Any
 
+from jaxrl.vlm.http_client import HTTPClient, at, number
 from jaxrl.vlm.messages import Ok, Prompt, Refused, Turn, Usage
-from jaxrl.vlm.sdk import SDKClient, at, number
+
+VERSION = "2026-10-21"
+"""Of the protocol; the server wants to be told. It is what version 2.13 of Anthropic's SDK says."""
 
 
-class AnthropicClient(SDKClient):
-    """Asks a model by `messages` of Anthropic's SDK. See `jaxrl.vlm.client.Client`.
+class AnthropicClient(HTTPClient):
+    """Asks a model by `messages`. See `jaxrl.vlm.client.Client`.
 
     The provider has neither seeds nor a `detail` of images: those two are not sent.
     """
 
     provider, variable = "anthropic", "ANTHROPIC_API_KEY"
-    home = "https://api.anthropic.com"
+    home, path = "https://api.anthropic.com", "/v1/messages"
 
-    def _open(self, key: str, url: str) -> tuple[Any, Any]:
-        import anthropic
-
-        return anthropic, anthropic.Anthropic(api_key=key, base_url=url, max_retries=0)
-
-    def _create(self) -> Callable[..., Any]:
-        return self._client.messages.with_raw_response.create
+    def _headers(self, key: str | None) -> dict[str, str]:
+        return {"anthropic-version": VERSION, **({"Authorization": f"Bearer {key}"} if key else {})}
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         sampling = self.sampling

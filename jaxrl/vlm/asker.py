@@ -2,7 +2,8 @@
 
 A prompt is looked for in the store; one that is already being asked is waited for; for the others
 the worst that they can cost is set aside, and they go to the client in one batch. Every outcome
-is written down the moment it arrives, from whatever thread, also after the batch's deadline.
+is written down the moment it arrives, with those that arrived by then, from whatever thread, also
+after the batch's deadline.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from jaxrl.vlm.books import Counts as Counts
 from jaxrl.vlm.budget import Budget
 from jaxrl.vlm.client import Client
 from jaxrl.vlm.flights import Answer as Answer
-from jaxrl.vlm.flights import Call, Flights, Waiter
-from jaxrl.vlm.messages import Outcome, OverBudget, Prompt, TimedOut, TransportError
+from jaxrl.vlm.flights import Arrival, Arrivals, Call, Flights, Waiter
+from jaxrl.vlm.messages import OverBudget, Prompt, TimedOut, TransportError
 from jaxrl.vlm.prices import Price, price_of, unknown_price
 from jaxrl.vlm.pump import Pump
 from jaxrl.vlm.store import Store, key_of
@@ -147,8 +148,8 @@ class Asker:
             return
         mine = threading.get_ident()
 
-        def arrived(index: int, outcome: Outcome) -> None:
-            self._arrived(calls[index], outcome)
+        def enter(came: list[Arrival]) -> None:
+            self._arrived(came)
             if threading.get_ident() == mine:
                 self._raise_errors()  # pay for no more answers that cannot be kept
 
@@ -156,13 +157,13 @@ class Asker:
         try:
             entries = [call.entry for call in calls if call.entry is not None]
             self._books.sent([call.key for call in calls], prompts, entries)
-            outcomes = self.client.ask(prompts, timeout=self.timeout, on_outcome=arrived)
-            for call, outcome in zip(calls, outcomes, strict=True):
-                self._arrived(call, outcome)
+            arrivals = Arrivals(calls, enter)
+            outcomes = self.client.ask(prompts, timeout=self.timeout, on_outcome=arrivals)
+            self._arrived(list(zip(calls, outcomes, strict=True)))
         finally:
-            for call in calls:  # those that an exception left without an outcome
-                if call.waiters:
-                    self._arrived(call, TransportError("asking ended in an exception"))
+            # Those that an exception left without an outcome.
+            lost = TransportError("asking ended in an exception")
+            self._arrived([(call, lost) for call in calls if call.waiters])
         self._raise_errors()
 
     def _may_go(self, call: Call) -> bool:
@@ -181,13 +182,17 @@ class Asker:
         call.entry = entry
         return True
 
-    def _arrived(self, call: Call, outcome: Outcome) -> None:
-        """Enters one outcome and tells who waits; called from any thread, maybe twice."""
-        if isinstance(outcome, TransportError) and outcome.fatal:
-            self.fatal = self.fatal or outcome
-        assert call.entry is not None
-        self._books.ended(call.entry, outcome)
-        self._flights.land(call, outcome)
+    def _arrived(self, came: list[Arrival]) -> None:
+        """Enters outcomes and tells who waits; called from any thread, maybe twice of one."""
+        ends = []
+        for call, outcome in came:
+            if isinstance(outcome, TransportError) and outcome.fatal:
+                self.fatal = self.fatal or outcome
+            assert call.entry is not None
+            ends.append((call.entry, outcome))
+        self._books.ended(ends)
+        for call, outcome in came:
+            self._flights.land(call, outcome)
 
     def _drop(self, call: Call) -> None:
         """A call that never has its turn."""

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from jaxrl.vlm.client import OnOutcome
+from jaxrl.vlm.client import OnOutcome, together
 from jaxrl.vlm.messages import Outcome, Prompt, TimedOut
 
 _End = tuple[int, Outcome | None, BaseException | None]
@@ -99,20 +99,26 @@ class Batch:
         return [self._outcomes[index] for index in range(len(self.prompts))]
 
     def _collect(self) -> None:
-        while len(self._outcomes) < len(self.prompts):
+        while not self._closed and len(self._outcomes) < len(self.prompts):
             try:
                 end = self._ended.get(timeout=self.left())
             except queue.Empty:
                 break
-            if end is None:
-                break
-            self._receive(*end)
+            self._receive_all(end)
         self.close()
-        while (end := self._ended.get()) is not None:
-            self._receive(*end)
+        self._receive_all(self._ended.get())
         for index in range(len(self.prompts)):
             if index not in self._outcomes:
                 self._tell(index, self._fallback[index])
+
+    def _receive_all(self, end: _End | None) -> None:
+        """Receives this and what else is there by now; None is the last."""
+        with together(self._on_outcome):
+            while end is not None:
+                self._receive(*end)
+                end = None if self._ended.empty() else self._ended.get()
+            self._telling = True  # leaving it, the listener may write, and raise
+        self._telling = False
 
     def close(self, *, forget: bool = False) -> None:
         """Nothing more is sent, and what comes now is late; with `forget`, nobody is told of it."""

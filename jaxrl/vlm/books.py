@@ -12,7 +12,7 @@ from jaxrl.vlm.budget import Amount, Budget
 from jaxrl.vlm.client import Sampling
 from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TimedOut, TransportError
 from jaxrl.vlm.prices import Price, worst_case
-from jaxrl.vlm.store import Store
+from jaxrl.vlm.store import Ending, Store
 from jaxrl.vlm.tables import describe
 
 
@@ -115,30 +115,22 @@ class Books:
             for entry in entries:
                 entry.sent = time.monotonic()
 
-    def ended(self, entry: Entry, outcome: Outcome) -> None:
-        """Enters how a call ended. May be told twice, as of one that timed out and then came.
+    def ended(self, ends: Sequence[tuple[Entry, Outcome]]) -> None:
+        """Enters how calls ended that ended together.
 
-        What a call that timed out may cost stays set aside until its answer comes, if ever: it
-        may be billed all the same.
+        May be told twice, as of one that timed out and then came. What a call that timed out may
+        cost stays set aside until its answer comes, if ever: it may be billed all the same.
         """
         with self._lock:
-            late = isinstance(outcome, TimedOut) and outcome.sent
-            if self._closed or entry.settled or (late and entry.overdue is not None):
+            if self._closed:
                 return
-            cost = self._cost(entry.worst, outcome)
-            if late:
-                entry.overdue = time.monotonic()
-            else:
-                entry.settled = True
-                self.budget.settle(entry.worst, cost)
-                self._count(outcome, cost)
-                self._factor = max(self._factor, cost.tokens / max(entry.expected, 1))
-            if self.store is not None and entry.row is not None:
-                seconds = time.monotonic() - entry.sent
-                try:
-                    self.store.ended(entry.row, outcome, seconds, cost, self.sampling)
-                except sqlite3.Error as error:
-                    self.broken = error  # in a client's thread: whoever asks next hears of it
+            endings = [ending for end in ends if (ending := self._end(*end)) is not None]
+            if self.store is None or not endings:
+                return
+            try:
+                self.store.ended_together(endings, self.sampling)
+            except sqlite3.Error as error:
+                self.broken = error  # in a client's thread: whoever asks next hears of it
 
     def failed(self, outcome: Outcome) -> None:
         """Counts a prompt that ended without an answer."""
@@ -166,6 +158,23 @@ class Books:
             self._closed = True
             if self.store is not None:
                 self.store.close()
+
+    def _end(self, entry: Entry, outcome: Outcome) -> Ending | None:
+        """Settles a call; what the store is to be told of it, or None for nothing new."""
+        late = isinstance(outcome, TimedOut) and outcome.sent
+        if entry.settled or (late and entry.overdue is not None):
+            return None
+        cost = self._cost(entry.worst, outcome)
+        if late:
+            entry.overdue = time.monotonic()
+        else:
+            entry.settled = True
+            self.budget.settle(entry.worst, cost)
+            self._count(outcome, cost)
+            self._factor = max(self._factor, cost.tokens / max(entry.expected, 1))
+        if entry.row is None:
+            return None
+        return Ending(entry.row, outcome, time.monotonic() - entry.sent, cost)
 
     def _count(self, outcome: Outcome, cost: Amount) -> None:
         if isinstance(outcome, (Ok, Refused)):

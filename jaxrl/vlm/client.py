@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxrl.vlm.messages import Outcome, Prompt
 
 OnOutcome = Callable[[int, Outcome], None]
 """`on_outcome(index, outcome)`: told of each outcome as it comes, from any thread."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """An `OnOutcome` that is also told which outcomes came together, to write them down in one."""
+
+    def __call__(self, index: int, outcome: Outcome) -> None:
+        """See `OnOutcome`."""
+        ...
+
+    def together(self) -> contextlib.AbstractContextManager[Any]:
+        """What is told within it came together; entered and left in the thread that asked."""
+        ...
+
+
+def together(listener: OnOutcome | None) -> contextlib.AbstractContextManager[Any]:
+    """`listener.together()`, or nothing for one that does not care."""
+    return listener.together() if isinstance(listener, Listener) else contextlib.nullcontext()
 
 
 @dataclasses.dataclass(frozen=True)

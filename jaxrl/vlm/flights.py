@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 
@@ -52,6 +53,37 @@ class Call:
     def overdue(self) -> float | None:
         """When its deadline passed without an answer, which may still come; or None."""
         return None if self.entry is None else self.entry.overdue
+
+
+Arrival = tuple[Call, Outcome]
+
+
+class Arrivals:
+    """Hears of the outcomes of a batch's calls. See `jaxrl.vlm.client.Listener`."""
+
+    def __init__(self, calls: Sequence[Call], enter: Callable[[list[Arrival]], None]) -> None:
+        """`enter` is handed those that came together, or one; it may raise."""
+        self._calls, self._enter = calls, enter
+        self._gathered: list[Arrival] | None = None
+
+    def __call__(self, index: int, outcome: Outcome) -> None:
+        """Hands on one outcome, or keeps it till the end of `together`."""
+        # Other threads tell of late outcomes only after the batch, when nothing is gathered.
+        if self._gathered is None:
+            self._enter([(self._calls[index], outcome)])
+        else:
+            self._gathered.append((self._calls[index], outcome))
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """See `Listener.together`."""
+        self._gathered = []
+        try:
+            yield
+        finally:
+            came, self._gathered = self._gathered, None
+            if came:
+                self._enter(came)
 
 
 class Flights:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import os
 from typing import Any
 
+from jaxrl.vlm.http_client import HTTPClient, at, number
 from jaxrl.vlm.messages import Ok, Prompt, Refused, Turn, Usage
-from jaxrl.vlm.sdk import SDKClient, at, number
 
 
-class OpenAIClient(SDKClient):
-    """Asks a model by `chat/completions` of OpenAI's SDK. See `jaxrl.vlm.client.Client`."""
+class OpenAIClient(HTTPClient):
+    """Asks a model by `chat/completions`. See `jaxrl.vlm.client.Client`.
+
+    Where `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID` are set, they say who is billed.
+    """
 
     provider, variable = "openai", "OPENAI_API_KEY"
-    home = "https://api.openai.com/v1"
+    home, path = "https://api.openai.com/v1", "/chat/completions"
 
-    def _open(self, key: str, url: str) -> tuple[Any, Any]:
-        import openai
-
-        return openai, openai.OpenAI(api_key=key, base_url=url, max_retries=0)
-
-    def _create(self) -> Callable[..., Any]:
-        return self._client.chat.completions.with_raw_response.create
+    def _headers(self, key: str | None) -> dict[str, str]:
+        named = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+        headers = {name: os.environ.get(variable, "").strip() for name, variable in named.items()}
+        headers["Authorization"] = f"Bearer {key}" if key else ""
+        return {name: value for name, value in headers.items() if value}
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         sampling = self.sampling

@@ -3,7 +3,8 @@
 Four kinds of rows: `prompts` and `images`, each kept once, by the hash of what they are;
 `answers`, by the hash of model, sampling and prompt; and a `ledger` of every call, written before
 the call is made and brought up to date when it ends. An answer is committed the moment it
-arrives, so that a run killed between two answers keeps the first. Only answers are kept for good
+arrives, so that a run killed between two answers keeps the first; those that arrive together are
+committed together. Only answers are kept for good
 (`Ok`, `Refused`): a failure of the network says nothing about the prompt.
 
 The file is in WAL mode: several threads share one `Store`, several processes may each open their
@@ -22,7 +23,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxrl.errors import ConfigError
 from jaxrl.vlm import tables
@@ -72,6 +73,15 @@ class Record:
     dollars: float | None
 
 
+class Ending(NamedTuple):
+    """How a call of the ledger, by its number, ended, after how many seconds, and what it cost."""
+
+    call: int
+    outcome: Outcome
+    seconds: float
+    cost: Amount
+
+
 class Store:
     """See the module. Safe to use from several threads; close it when done.
 
@@ -118,55 +128,53 @@ class Store:
         `worst` is what each may cost: what counts as spent until it is known, and for ever if
         the process dies before.
         """
+        now = time.time()
+        rows = [
+            (key, model, prompt.digest, now, cost.tokens, cost.dollars)
+            for key, prompt, cost in zip(keys, prompts, worst, strict=True)
+        ]
         with self._write() as db:
-            for prompt in prompts:
-                tables.keep_prompt(db, prompt)
-            now = time.time()
-            return [
-                _inserted(
-                    db.execute(
-                        "INSERT INTO ledger (key, model, prompt, at, outcome, detail, tokens, "
-                        "dollars) VALUES (?, ?, ?, ?, 'sent', '', ?, ?)",
-                        (key, model, prompt.digest, now, cost.tokens, cost.dollars),
-                    )
-                )
-                for key, prompt, cost in zip(keys, prompts, worst, strict=True)
-            ]
+            tables.keep_prompts(db, prompts)
+            db.executemany(
+                "INSERT INTO ledger (key, model, prompt, at, outcome, detail, tokens, dollars) "
+                "VALUES (?, ?, ?, ?, 'sent', '', ?, ?)",
+                rows,
+            )
+            ((last,),) = db.execute("SELECT last_insert_rowid()").fetchall()
+        # Nobody else numbers rows during the transaction.
+        return list(range(last - len(rows) + 1, last + 1))
 
     def ended(
         self, call: int, outcome: Outcome, seconds: float, cost: Amount, sampling: Sampling
     ) -> None:
-        """Enters how a call ended and what it cost, and keeps its answer if it has one.
+        """As `ended_together`, of one call."""
+        self.ended_together([Ending(call, outcome, seconds, cost)], sampling)
 
-        An answer that is already there stays: whoever read it should read it again.
+    def ended_together(self, endings: Sequence[Ending], sampling: Sampling) -> None:
+        """Enters how calls ended and what they cost, and keeps the answers that there are.
+
+        An answer that is already there stays: whoever read it should read it again. All of it is
+        written, or nothing.
         """
-        kind, detail = tables.describe(outcome)
-        text = outcome.text if isinstance(outcome, Ok) else detail
+        # Only the names of extra parameters: nobody knows what their values give away.
+        shown = vars(sampling) | {"extra": [name for name, _ in sampling.extra]}
+        asked = json.dumps(shown, sort_keys=True)
+        now = time.time()
         with self._write() as db:
-            db.execute(
+            db.executemany(
                 "UPDATE ledger SET outcome = ?, detail = ?, seconds = ?, tokens = ?, dollars = ? "
                 "WHERE call = ?",
-                (kind, tables.clean(detail), seconds, cost.tokens, cost.dollars, call),
+                [_entered(ending) for ending in endings],
             )
-            if not isinstance(outcome, (Ok, Refused)):
-                return
-            used = outcome.usage
-            # Only the names of extra parameters: nobody knows what their values give away.
-            shown = vars(sampling) | {"extra": [name for name, _ in sampling.extra]}
-            db.execute(
-                "INSERT OR IGNORE INTO answers SELECT key, model, ?, prompt, ?, ?, ?, ?, ?, ?, ? "
-                "FROM ledger WHERE call = ?",
-                (
-                    json.dumps(shown, sort_keys=True),
-                    kind,
-                    tables.clean(text),
-                    used.input_tokens,
-                    used.output_tokens,
-                    seconds,
-                    time.time(),
-                    not isinstance(outcome, Ok) or outcome.complete,
-                    call,
-                ),
+            db.executemany(
+                "INSERT OR IGNORE INTO answers (key, model, sampling, prompt, kind, text, "
+                "input_tokens, output_tokens, complete, seconds, at) SELECT key, model, ?, prompt, "
+                "?, ?, ?, ?, ?, ?, ? FROM ledger WHERE call = ?",
+                [
+                    (asked, *_answered(ending.outcome), ending.seconds, now, ending.call)
+                    for ending in endings
+                    if isinstance(ending.outcome, (Ok, Refused))
+                ],
             )
 
     def spent(self) -> Amount:
@@ -246,6 +254,16 @@ class Store:
             self._db.close()
 
 
-def _inserted(cursor: sqlite3.Cursor) -> int:
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+def _entered(ending: Ending) -> tuple[Any, ...]:
+    """What the ledger is told of a call's end."""
+    kind, detail = tables.describe(ending.outcome)
+    cost = ending.cost
+    return kind, tables.clean(detail), ending.seconds, cost.tokens, cost.dollars, ending.call
+
+
+def _answered(outcome: Ok | Refused) -> tuple[Any, ...]:
+    """Kind, text and tokens of an answer, and whether it is whole."""
+    kind, detail = tables.describe(outcome)
+    text, whole = (outcome.text, outcome.complete) if isinstance(outcome, Ok) else (detail, True)
+    used = outcome.usage
+    return kind, tables.clean(text), used.input_tokens, used.output_tokens, whole

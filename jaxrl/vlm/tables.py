@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jaxrl.errors import ConfigError
@@ -64,18 +64,20 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         yield
 
 
-def keep_prompt(db: sqlite3.Connection, prompt: Prompt) -> None:
-    """Enters a prompt and its images, those that are not there yet."""
-    turns = []
-    for turn in prompt.turns:
-        for image in turn.images:
-            db.execute("INSERT OR IGNORE INTO images VALUES (?, ?)", (image.digest, image.png))
-        turns.append([turn.role, turn.text, [image.digest for image in turn.images]])
-    schema = None if prompt.schema is None else json.dumps(prompt.schema)
-    db.execute(
-        "INSERT OR IGNORE INTO prompts VALUES (?, ?, ?, ?, ?)",
-        (prompt.digest, clean(prompt.system), json.dumps(turns), schema, prompt.sample),
-    )
+def keep_prompts(db: sqlite3.Connection, prompts: Sequence[Prompt]) -> None:
+    """Enters prompts and their images, those that are not there yet."""
+    images: dict[str, bytes] = {}
+    rows = []
+    for prompt in prompts:
+        turns = []
+        for turn in prompt.turns:
+            images |= {image.digest: image.png for image in turn.images}
+            turns.append([turn.role, turn.text, [image.digest for image in turn.images]])
+        schema = None if prompt.schema is None else json.dumps(prompt.schema)
+        system = clean(prompt.system)
+        rows.append((prompt.digest, system, json.dumps(turns), schema, prompt.sample))
+    db.executemany("INSERT OR IGNORE INTO images VALUES (?, ?)", images.items())
+    db.executemany("INSERT OR IGNORE INTO prompts VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def describe(outcome: Outcome) -> tuple[str, str]:

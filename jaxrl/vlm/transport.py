@@ -1,6 +1,6 @@
 """Sends the prompts of a batch side by side, again where that can help, never past the deadline.
 
-The one layer that retries: providers' SDKs are told not to. A call that is under way at the
+The one layer that retries: nothing below it does. A call that is under way at the
 deadline is not cut off, because it will be paid for anyway; its answer is handed on when it comes.
 """
 
@@ -11,6 +11,7 @@ import dataclasses
 import email.utils
 import itertools
 import math
+import queue
 import sys
 import threading
 import time
@@ -29,6 +30,9 @@ Send = Callable[[Prompt, float], Ok | Refused]
 ALONE = 1.0
 """How long the others wait, in seconds, while the first call of a client shows that its key is
 good; at most a quarter of the batch's time."""
+
+IDLE = 30.0
+"""Seconds for which a thread waits for another batch before it ends."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +138,9 @@ class Transport:
         self._first, self._proven = threading.Lock(), threading.Event()
         self._pause: tuple[float, Failure] | None = None
         self._batches: list[Batch] = []
+        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._threads = 0
+        self._spare = 0  # threads without a batch, less the batches that wait for one
         self._closed = False
 
     def ask(
@@ -150,9 +157,7 @@ class Transport:
             if self._closed:
                 raise RuntimeError("this client is closed")
             self._batches.append(batch)
-        for _ in range(min(self.concurrency, len(prompts))):
-            # Daemons: a server that hangs does not keep the interpreter from leaving.
-            threading.Thread(target=self._work, args=(batch,), name="vlm", daemon=True).start()
+            self._staff(batch, min(self.concurrency, len(prompts)))
         try:
             return batch.gather()
         finally:
@@ -165,8 +170,44 @@ class Transport:
             self._closed = True
             for batch in self._batches:
                 batch.close(forget=True)
+            for _ in range(self._threads):
+                self._jobs.put(None)
 
-    def _work(self, batch: Batch) -> None:
+    def _staff(self, batch: Batch, count: int) -> None:
+        """Puts so many threads to a batch, new ones where too few are idle; holds the lock.
+
+        They are kept from batch to batch, since to start one takes as long as a call's own work.
+        """
+        new = max(0, count - self._spare)
+        self._spare += new - count
+        self._threads += new
+        for _ in range(count):
+            self._jobs.put(batch)
+        for _ in range(new):
+            # Daemons: a server that hangs does not keep the interpreter from leaving.
+            threading.Thread(target=self._work, name="vlm", daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            while (batch := self._next()) is not None:
+                self._work_on(batch)
+                with self._lock:
+                    self._spare += 1
+        finally:
+            with self._lock:
+                self._threads -= 1
+
+    def _next(self) -> Batch | None:
+        """The batch that a thread is to work on next, or None if it is no longer needed."""
+        with contextlib.suppress(queue.Empty):
+            return self._jobs.get(timeout=IDLE)
+        with self._lock:
+            with contextlib.suppress(queue.Empty):
+                return self._jobs.get_nowait()  # put just before the lock was had
+            self._spare -= 1
+            return None
+
+    def _work_on(self, batch: Batch) -> None:
         while (index := batch.take()) is not None:
             outcome = None
             try:

@@ -1,4 +1,4 @@
-"""`jaxrl train --reward vlm` end to end: real SDK, a server that misbehaves, a run folder."""
+"""`jaxrl train --reward vlm` end to end: a real client, a server that misbehaves, a run folder."""
 
 import contextlib
 import json

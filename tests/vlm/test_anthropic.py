@@ -10,8 +10,6 @@ from jaxrl.vlm.client import Sampling
 from jaxrl.vlm.messages import Image, Ok, Prompt, Refused, Usage
 from jaxrl.vlm.transport import Retries
 
-anthropic = pytest.importorskip("anthropic")
-
 
 def ask(server, prompt, **sampling):
     client = AnthropicClient(

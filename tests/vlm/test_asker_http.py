@@ -1,4 +1,4 @@
-"""An asker with a real SDK against a server that misbehaves: nothing lost, nothing paid twice."""
+"""An asker whose client calls a server that misbehaves: nothing lost, nothing paid twice."""
 
 import dataclasses
 import time
@@ -12,8 +12,6 @@ from jaxrl.vlm.asker import Asker
 from jaxrl.vlm.messages import Image, Ok, OverBudget, Prompt, Refused, TimedOut, TransportError
 from jaxrl.vlm.openai import OpenAIClient
 from jaxrl.vlm.transport import Retries
-
-pytest.importorskip("openai")
 
 KEY = "sk-a-key-that-nobody-may-see"
 CALLS_AT_ONCE = 8

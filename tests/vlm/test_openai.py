@@ -8,8 +8,6 @@ from jaxrl.vlm.messages import Image, Ok, Prompt, Refused, TransportError, Usage
 from jaxrl.vlm.openai import OpenAIClient, _strict
 from jaxrl.vlm.transport import Retries
 
-openai = pytest.importorskip("openai")
-
 CLOSED = {
     "type": "object",
     "properties": {"angle": {"type": "number"}},

@@ -21,7 +21,6 @@ def no_keys(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])
 def test_a_server_of_ones_own_needs_no_key(kind):
-    pytest.importorskip(kind)
     with FakeServer("yes") as server:
         asked = client(f"{kind}:llava:7b@{server.url}/", max_tokens=9, extra={"b": 2, "a": [1]})
         (outcome,) = asked.ask([Prompt.of("?")], timeout=5)
@@ -33,7 +32,6 @@ def test_a_server_of_ones_own_needs_no_key(kind):
 
 
 def test_models_may_have_an_at_in_their_names(monkeypatch):
-    pytest.importorskip("openai")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
     asked = client("openai:gpt-4o@2024-08-06")
     assert asked.model == "openai:gpt-4o@2024-08-06" and asked._name == "gpt-4o@2024-08-06"
@@ -104,8 +102,6 @@ def test_at_least_one_call_at_a_time(concurrency, monkeypatch):
 @pytest.mark.parametrize(
     ("package", "spec", "extra"),
     [
-        ("openai", "openai:gpt-4o", "vlm"),
-        ("anthropic", "anthropic:claude-haiku-4-5", "vlm"),
         ("transformers", "transformers:llava-hf/llava-1.5-7b-hf", "hf"),
     ],
 )
@@ -116,6 +112,16 @@ def test_what_is_not_installed_is_named(package, spec, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match=rf"{package}.*jaxrl\[{extra}\]"):
         client(spec)
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_servers_are_asked_without_the_packages_of_their_providers(kind, monkeypatch):
+    for package in ("openai", "anthropic", "httpx", "pydantic"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with FakeServer("yes") as server:
+        asked = client(f"{kind}:m@{server.url}")
+        assert [outcome.text for outcome in asked.ask([Prompt.of("?")], timeout=5)] == ["yes"]
+        asked.close()
 
 
 def test_every_kind_says_what_it_is():

@@ -1,5 +1,6 @@
 """Deadlines, retries, concurrency and late answers, with functions in place of a network."""
 
+import contextlib
 import math
 import threading
 import time
@@ -242,6 +243,69 @@ def test_closing_wakes_who_waits_and_forgets_what_is_out():
     with pytest.raises(RuntimeError, match="closed"):
         transport.ask(prompts("b"), timeout=1)
     assert send.calls == ["a"]
+
+
+def test_threads_are_kept_from_batch_to_batch():
+    seen = set()
+
+    def send(prompt, seconds):
+        seen.add(threading.current_thread())
+        time.sleep(0.02)
+        return Ok("yes")
+
+    transport = Transport(send, concurrency=4)
+    for _ in range(5):
+        transport.ask(prompts(*"abcdefgh"), timeout=5)
+    assert len(seen) == 4 and all(thread.is_alive() for thread in seen)
+    transport.close()
+    eventually(lambda: not any(thread.is_alive() for thread in seen))
+
+
+def test_idle_threads_end_and_new_ones_come(monkeypatch):
+    monkeypatch.setattr("jaxrl.vlm.transport.IDLE", 0.05)
+    threads = []
+
+    def send(prompt, seconds):
+        threads.append(threading.current_thread())
+        return Ok("yes")
+
+    transport = Transport(send, concurrency=2)
+    for _ in range(3):
+        assert transport.ask(prompts("a"), timeout=5) == [Ok("yes")]
+        eventually(lambda: not threads[-1].is_alive())
+    assert len(set(threads)) == 3
+
+
+def test_a_hanging_call_keeps_nobody_else_from_a_thread():
+    transport = Transport(Sender(a=[later(0.4)]), concurrency=2)
+    transport.ask(prompts("warm"), timeout=5)
+    assert transport.ask(prompts("a"), timeout=0.1) == [TimedOut(0.1)]
+    began = time.monotonic()
+    assert transport.ask(prompts("b"), timeout=5) == [Ok("yes")]
+    assert time.monotonic() - began < 0.3
+
+
+def test_a_listener_is_told_which_outcomes_came_together():
+    class Listening:
+        def __init__(self):
+            self.groups = []
+
+        def __call__(self, index, outcome):
+            self.groups[-1].append(index)
+
+        @contextlib.contextmanager
+        def together(self):
+            self.groups.append([])
+            yield
+            time.sleep(0.05)  # to write them down takes a while
+
+    listener = Listening()
+    transport = Transport(Sender(delay=0.02), concurrency=8)
+    transport.ask(prompts("warm"), timeout=5)
+    transport.ask(prompts(*"abcdefgh"), timeout=5, on_outcome=listener)
+    assert sorted(index for group in listener.groups for index in group) == list(range(8))
+    assert max(map(len, listener.groups)) > 1
+    transport.close()
 
 
 def test_at_least_one_call_at_a_time():

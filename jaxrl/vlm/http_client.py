@@ -1,8 +1,7 @@
-"""What the clients of providers' SDKs have in common: one call, and its errors sorted.
+"""What the clients of providers' servers have in common: one call, and its errors sorted.
 
-OpenAI's and Anthropic's SDKs are made by the same generator and raise errors of the same names.
-Replies are read as plain JSON, not as the SDK's types: those are built without being checked, so
-that a server that breaks its protocol would be noticed anywhere or nowhere.
+Both protocols are one small JSON document each way, so that they are spoken here and not through
+the providers' SDKs, whose calls cost ten times as much (see `jaxrl.vlm.wire`).
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from jaxrl.errors import missing_extra
 from jaxrl.vlm.client import OnOutcome, Sampling
 from jaxrl.vlm.keys import Redact, key_of_environment, server
 from jaxrl.vlm.messages import Ok, Outcome, Prompt, Refused, TransportError, Usage
 from jaxrl.vlm.transport import Failure, Transport, retry_after
+from jaxrl.vlm.wire import NoReply, Reply, Wire
 
 LOG = logging.getLogger("jaxrl.vlm")
 
@@ -37,12 +36,9 @@ DECLINED_CODES = {"content_filter", "content_policy_violation", "moderation_bloc
 DISPENSABLE = ("temperature", "seed")
 """Parameters that some models do not take. They are then asked without, which is logged once."""
 
-CONNECT = 10.0
-"""Seconds that a connection may take to open."""
 
-
-class SDKClient(abc.ABC):
-    """A client that asks through an SDK; a provider says how to ask and how to read the reply.
+class HTTPClient(abc.ABC):
+    """A client that asks a server; a provider says how to ask and how to read the reply.
 
     The server comes from `OPENAI_BASE_URL`, or what stands there in another provider's name, where
     none is given.
@@ -53,9 +49,11 @@ class SDKClient(abc.ABC):
     """
 
     provider: ClassVar[str]
-    """What a spec begins with; also the name of the SDK's package."""
+    """What a spec begins with."""
     home: ClassVar[str]
     """The base URL of the provider's own server."""
+    path: ClassVar[str]
+    """Where questions go, below the base URL."""
     variable: ClassVar[str]
     """The environment variable with the key."""
 
@@ -77,8 +75,7 @@ class SDKClient(abc.ABC):
 
         Raises:
             ConfigError: no key in the environment, while the server is the provider's; no good
-                URL.
-            MissingExtraError: the SDK is not installed.
+                URL; a proxy that is not spoken to.
         """
         elsewhere = base_url or os.environ.get(f"{self.provider.upper()}_BASE_URL")
         url = server(elsewhere or self.home)
@@ -91,11 +88,7 @@ class SDKClient(abc.ABC):
         self._without: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._transport = Transport(self._send, **transport)
-        try:
-            # The SDKs want a key even for servers that want none.
-            self._sdk, self._client = self._open(key or "none", url)
-        except ImportError as error:
-            raise missing_extra(self.provider, "vlm", f"the client {self.model!r}") from error
+        self._wire = Wire(url, self._headers(key))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r})"
@@ -109,15 +102,11 @@ class SDKClient(abc.ABC):
     def close(self) -> None:
         """See `Client.close`."""
         self._transport.close()
-        self._client.close()
+        self._wire.close()
 
     @abc.abstractmethod
-    def _open(self, key: str, url: str) -> tuple[Any, Any]:
-        """The SDK, and its client, which does not try again by itself."""
-
-    @abc.abstractmethod
-    def _create(self) -> Callable[..., Any]:
-        """The SDK's function that makes a call and gives the raw response."""
+    def _headers(self, key: str | None) -> dict[str, str]:
+        """What is sent with every request, beside the request."""
 
     @abc.abstractmethod
     def _body(self, prompt: Prompt) -> dict[str, Any]:
@@ -141,34 +130,20 @@ class SDKClient(abc.ABC):
                     LOG.warning("%s takes no %s and is asked without", self.model, error.name)
 
     def _call(self, body: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """One call; `from None` everywhere, since the SDK's errors carry the request's headers."""
-        sdk = self._sdk
-        limit = sdk.Timeout(seconds, connect=min(seconds, CONNECT))
-        # What the SDK insists on goes in as it wants. All else goes by `extra_body`, which every
-        # version of it hands on; the messages too, for it takes a millisecond to look at them.
-        named = {name: body[name] for name in ("model", "max_tokens") if name in body}
-        extra = {name: value for name, value in body.items() if name not in named}
+        """One call."""
         try:
-            response = self._create()(**named, messages=[], extra_body=extra, timeout=limit)
-        except sdk.APIStatusError as error:
-            raise self._rejected(error, body) from None
-        except sdk.APITimeoutError as error:
-            connecting = type(error.__cause__).__name__ == "ConnectTimeout"
-            why = "the connection did not open" if connecting else f"no answer in {seconds:.1f} s"
-            raise self.broken(why) from None
-        except sdk.APIConnectionError as error:
-            cause = error.__cause__
-            why = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
-            raise self.broken(f"the connection failed: {why}") from None
-        except sdk.APIError as error:
+            reply = self._wire.post(self.path, json.dumps(body).encode(), seconds)
+        except NoReply as error:
             raise self.broken(str(error)) from None
+        if reply.status >= 300:
+            raise self._rejected(reply, body)
         try:
-            reply = json.loads(response.http_response.content)
+            said = json.loads(reply.body)
         except ValueError:
             raise self.broken("the reply is not JSON") from None
-        if not isinstance(reply, dict):
+        if not isinstance(said, dict):
             raise self.broken("the reply is not a JSON object")
-        return reply
+        return said
 
     def _answer(self, text: str, usage: Usage, finish: Any, *, cut: bool) -> Ok | Refused:
         """An answer by its text; one without any is none, and asking again would not help."""
@@ -183,10 +158,10 @@ class SDKClient(abc.ABC):
         """What to raise for a fault of network or server that may pass."""
         return Failure(TransportError(self._redact(why)), again=True)
 
-    def _rejected(self, error: Any, body: dict[str, Any]) -> Failure | _NotTaken:
-        """What an HTTP status of 400 and more means."""
-        status = error.status_code
-        said = _Said.of(error.body)
+    def _rejected(self, reply: Reply, body: dict[str, Any]) -> Failure | _NotTaken:
+        """What an HTTP status of 300 and more means."""
+        status = reply.status
+        said = _Said.of(reply)
         reason = self._redact(said.message)
         if said.code in DECLINED_CODES or "content filtering policy" in said.message:
             return Failure(Refused(reason))
@@ -203,7 +178,7 @@ class SDKClient(abc.ABC):
             reason += f" (asked was {self.model}{hint})"
         fatal = status in FATAL or said.code in FATAL_CODES
         again = not fatal and (status in AGAIN or status >= 500)
-        after = retry_after(error.response.headers)
+        after = retry_after(reply.headers)
         return Failure(TransportError(reason, status, fatal), again=again, after=after)
 
 
@@ -224,8 +199,15 @@ class _Said:
     param: str
 
     @classmethod
-    def of(cls, body: Any) -> _Said:
+    def of(cls, reply: Reply) -> _Said:
         """From `{"error": {"message": …}}`, in the forms that compatible servers give it."""
+        if reply.status < 400:
+            there = reply.headers.get("location", "elsewhere")
+            return cls(f"the server redirects to {there}: give the URL of that one", "", "")
+        try:
+            body = json.loads(reply.body)
+        except ValueError:
+            body = reply.body.decode(errors="replace")
         if isinstance(body, list) and body:
             body = body[0]
         if isinstance(body, dict):

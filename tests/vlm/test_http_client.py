@@ -1,4 +1,4 @@
-"""OpenAI's and Anthropic's SDKs against a server that misbehaves: what both clients have to do."""
+"""Clients of OpenAI's and Anthropic's protocols with a server that misbehaves: what both do."""
 
 import dataclasses
 import logging
@@ -17,9 +17,6 @@ from jaxrl.vlm.keys import Redact, key_of_environment, server
 from jaxrl.vlm.messages import Image, Ok, Prompt, Refused, TimedOut, TransportError, Turn, Usage
 from jaxrl.vlm.openai import OpenAIClient
 from jaxrl.vlm.transport import Retries
-
-pytest.importorskip("openai")
-pytest.importorskip("anthropic")
 
 CLIENTS = {"openai": OpenAIClient, "anthropic": AnthropicClient}
 FAST = Retries(limit=3, base=0.02, cap=0.05)
@@ -63,6 +60,46 @@ def test_a_prompt_arrives_as_it_was_given_and_its_answer_comes_back(connect):
     assert look.body["temperature"] == 0.25 and 17 in look.body.values()
 
 
+@pytest.mark.parametrize("provider", CLIENTS)
+def test_the_request_is_the_one_that_the_providers_own_package_sends(provider, monkeypatch):
+    package = pytest.importorskip(provider)
+    monkeypatch.setenv(CLIENTS[provider].variable, KEY)
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    image = Image.from_array(np.zeros((4, 4, 3), np.uint8))
+    with FakeServer() as server:
+        client = CLIENTS[provider]("m", base_url=server.url)
+        body = client._body(Prompt.of("ein Stäbchen", image, system="Be brief."))
+        client.ask([Prompt.of("ein Stäbchen", image, system="Be brief.")], timeout=5)
+        client.close()
+        # Not every version of a package knows every parameter, but all hand on what is extra.
+        named = {name: body[name] for name in ("model", "messages", "max_tokens")}
+        extra = {name: value for name, value in body.items() if name not in named}
+        if provider == "openai":
+            with package.OpenAI(base_url=server.url) as theirs:
+                theirs.chat.completions.create(**named, extra_body=extra)
+        else:
+            with package.Anthropic(base_url=server.url) as theirs:
+                theirs.messages.create(**named, extra_body=extra)
+    mine, other = server.requests
+    assert mine.provider == other.provider == provider
+    assert mine.body == other.body
+    by_provider = {
+        "openai": ("authorization", "openai-organization", "openai-project"),
+        "anthropic": ("authorization", "anthropic-version"),
+    }
+    for name in ("content-type", "accept", *by_provider[provider]):
+        assert mine.headers[name] == other.headers[name], name
+    assert set(mine.headers) - {"user-agent"} <= set(other.headers)
+
+
+def test_redirects_are_not_followed_with_a_key(connect):
+    with FakeServer(error(307)) as server:
+        (outcome,) = ask(connect(server))
+        assert outcome.status == 307 and "redirects to elsewhere: give the URL" in outcome.reason
+        assert len(server.requests) == 1
+
+
 def test_extra_parameters_are_added_and_taken_away(connect):
     extra = (("top_k", 5), ("temperature", None))
     with FakeServer() as server:
@@ -101,7 +138,7 @@ def test_what_the_server_rejects_is_not_sent_again(connect, status):
         assert len(server.requests) == 1
 
 
-def test_the_sdk_does_not_retry_on_its_own(connect):
+def test_nothing_below_the_transport_tries_again(connect):
     with FakeServer(error(500)) as server:
         ask(connect(server, retries=Retries(limit=0)))
     assert len(server.requests) == 1
@@ -284,7 +321,13 @@ def test_a_base_url_in_the_environment_is_part_of_the_name(monkeypatch):
     client.close()
 
 
-@pytest.mark.parametrize("url", ["gpu-box:8000", "ftp://x", "http://", "http://[::1", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *["gpu-box:8000", "ftp://x", "http://", "http://[::1", ""],
+        *["http://gpu..box/v1", "http://gpu-box:port/v1", "http://gpu-box:99999/v1"],
+    ],
+)
 def test_urls_that_are_none(url):
     with pytest.raises(ConfigError, match="a base URL is http://HOST:PORT/v1") as caught:
         server(url)
