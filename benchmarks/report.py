@@ -7,6 +7,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from speed_tables import roofline, scaling, time_to_solve
+from tables import about as _about
+from tables import where as _where
+from vlm_tables import overhead, vlm_agent
+
 from jaxrl.stats import iqm
 
 HERE = Path(__file__).parent
@@ -231,18 +236,6 @@ def _median(rows: list[dict[str, Any]], name: str, field: str) -> float:
     )
 
 
-def _about(row: dict[str, Any]) -> str:
-    return f"Measured {row['date']} at `{row['commit']}`: {_where(row)}."
-
-
-def _where(row: dict[str, Any]) -> str:
-    machine = row["machine"]
-    return (
-        f"{machine['processor']}, {machine['cores']} cores, jax {machine['versions']['jax']} on "
-        f"{', '.join(machine['devices'])}"
-    )
-
-
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -285,69 +278,13 @@ def reward_search(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def vlm_agent(rows: list[dict[str, Any]]) -> str:
-    """The last run: a step's time and decisions per second by what is shown and how many lanes."""
-    last = [row for row in rows if row["run"] == rows[-1]["run"]]
-    lines = [
-        _about(last[0]),
-        "",
-        "| asked by | shown | lanes | a step, ms | times one lane's | decisions/s "
-        "| steps measured |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for row in last:
-        frame = f", {row['height']} × {row['width']}" if row["observe"] == "both" else ""
-        shown = {"text": "the text", "both": "the text and the frame"}[row["observe"]]
-        lines.append(
-            f"| {row['client']} | {shown}{frame} | {row['lanes']} "
-            f"| {1000 * row['seconds_per_step']:.0f} | {row['times_one_lane']:.2f} "
-            f"| {row['decisions_per_second']:.0f} | {row['steps_measured']} |"
-        )
-    return "\n".join(lines)
-
-
-def overhead(rows: list[dict[str, Any]]) -> str:
-    """The last run: what each way of asking a model takes, beside the run without one."""
-    last = [row for row in rows if row["run"] == rows[-1]["run"]]
-
-    def each(way: str, field: str) -> list[float]:
-        return [row[field] for row in last if row["way"] == way]
-
-    none = each("none", "seconds")
-    first = last[0]
-    steps = first["updates"] * first["num_envs"] * first["num_steps"]
-    lines = [
-        _about(first),
-        f"{first['num_envs']} environments, {steps:,} steps, {first['latency'] * 1000:.0f} ms a "
-        f"call, {first['concurrency']} calls at once, {first['rounds']} rounds.",
-        "",
-        "| way | seconds | waiting for answers | times the run without a model "
-        "| times that run and the waiting | calls | judged steps with a label |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for way in dict.fromkeys(row["way"] for row in last):
-        seconds, waited = each(way, "seconds"), each(way, "waited")
-        # Within a round, where the machine was as busy for both.
-        bare = [s / n for s, n in zip(seconds, none, strict=False)]
-        least = [s / (n + w) for s, n, w in zip(seconds, none, waited, strict=False)]
-        labelled = [x for x in each(way, "labelled") if x is not None]
-        lines.append(
-            f"| {way} | {statistics.median(seconds):,.1f} | {statistics.median(waited):,.1f} "
-            f"| {statistics.median(bare):.2f} | {statistics.median(least):.2f} "
-            f"| {statistics.median(each(way, 'calls')):,.0f} "
-            f"| {format(statistics.median(labelled), '.0%') if labelled else '–'} |"
-        )
-    scaled = {row["way"]: row["trained"] for row in last if row["trained"] != row["updates"]}
-    if scaled:
-        those = ", ".join(f"`{way}` {trained}" for way, trained in scaled.items())
-        lines += ["", f"Of {first['updates']} updates {those} were run, and the figures scaled."]
-    return "\n".join(lines)
-
-
 TIMES = ("wall_seconds", "processor_seconds")
 
 TABLES = {
     "throughput": throughput,
+    "time_to_solve": time_to_solve,
+    "roofline": roofline,
+    "scaling": scaling,
     "presets": presets,
     "the_story": story,
     "environments": environments,
