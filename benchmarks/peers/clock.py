@@ -32,8 +32,9 @@ def clock_jax(
     steps: int,
     args: argparse.Namespace,
     versions: dict[str, str],
+    over_seeds: Callable[..., Any] | None = None,
 ) -> None:
-    """Measures a jitted `train(key)`, under a `vmap` where there are several seeds.
+    """Measures a jitted `train(key)`, of several seeds under a `vmap`, or as `over_seeds` has them.
 
     `steps` are those that one call really takes per seed: contestants round to whole updates,
     each in its own direction.
@@ -43,7 +44,7 @@ def clock_jax(
     # Old-style keys: PureJaxRL's and rejax's code was written for them.
     keys = jax.random.split(jax.random.PRNGKey(0), args.seeds)
     several = args.seeds > 1
-    run = jax.jit(jax.vmap(train) if several else train)
+    run = jax.jit((over_seeds or jax.vmap)(train) if several else train)
     key = keys if several else keys[0]
     began = time.perf_counter()
     program = run.lower(key).compile()

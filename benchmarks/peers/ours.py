@@ -1,6 +1,7 @@
 """jaxrl: one measurement as a line of JSON."""
 
 import argparse
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 from clock import ENVS, arguments, clock_jax
 
 import jaxrl
+from jaxrl.devices import over_seeds, seed_mesh
 
 
 def config(args: argparse.Namespace) -> Any:
@@ -50,6 +52,7 @@ def config(args: argparse.Namespace) -> Any:
 
 def main() -> None:
     args = arguments()
+    jaxrl.use_cores()
     env, params = jaxrl.make(ENVS[args.algorithm])
     build = {"ppo": jaxrl.ppo, "dqn": jaxrl.dqn, "pqn": jaxrl.pqn, "sac": jaxrl.sac}
     algorithm = build[args.algorithm](env, config(args))
@@ -69,6 +72,8 @@ def main() -> None:
         updates * algorithm.steps_per_update,
         args,
         {"jaxrl": jaxrl.__version__},
+        # As `jaxrl train` has them: shared out among the cores.
+        lambda train: partial(over_seeds, train, mesh=seed_mesh(args.seeds)),
     )
 
 
