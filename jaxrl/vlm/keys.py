@@ -23,7 +23,7 @@ def server(url: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        (host or "").encode("idna"), parts.port  # both raise where they cannot be used
+        _ = (host or "").encode("idna"), parts.port  # both raise where they cannot be used
     except ValueError:
         parts, host = None, None
     if parts is None or parts.scheme not in ("http", "https") or not host:
