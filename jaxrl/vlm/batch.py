@@ -117,7 +117,8 @@ class Batch:
 
     def _receive_all(self, end: _End | None) -> None:
         """Receives this and what comes soon after it; None is the last of all."""
-        ends, until = [], time.monotonic() + SOON
+        ends: list[_End] = []
+        until = time.monotonic() + SOON
         while end is not None:
             ends.append(end)
             soon = min(until - time.monotonic(), self.left())
@@ -128,8 +129,8 @@ class Batch:
             except queue.Empty:
                 break
         with together(self._on_outcome):
-            for end in ends:
-                self._receive(*end)
+            for one in ends:
+                self._receive(*one)
             self._telling = True  # leaving it, the listener may write, and raise
         self._telling = False
 
