@@ -25,7 +25,7 @@ from jaxrl.vlm.flights import Arrival, Arrivals, Call, Flights, Waiter
 from jaxrl.vlm.messages import OverBudget, Prompt, TimedOut, TransportError
 from jaxrl.vlm.prices import Price, price_of, unknown_price
 from jaxrl.vlm.pump import Pump
-from jaxrl.vlm.store import Store, key_of
+from jaxrl.vlm.store import Store, keys_of
 
 WAITING = 4096
 """Submitted prompts that may wait for their turn; more are turned away: memory stays bounded."""
@@ -138,7 +138,7 @@ class Asker:
         if self._closed:
             raise ValueError("the asker is closed")
         self._raise_errors()
-        keys = [key_of(self.client.model, self.client.sampling, prompt) for prompt in prompts]
+        keys = keys_of(self.client.model, self.client.sampling, prompts)
         return self._flights.board(keys, prompts)
 
     def _send(self, calls: list[Call]) -> None:

@@ -15,6 +15,10 @@ from collections.abc import Sequence
 from jaxrl.vlm.client import OnOutcome, together
 from jaxrl.vlm.messages import Outcome, Prompt, TimedOut
 
+SOON = 0.005
+"""Seconds that an outcome waits for others that come with it: to write down many costs little more
+than to write down one, and the threads that bring them are not held up meanwhile."""
+
 _End = tuple[int, Outcome | None, BaseException | None]
 
 
@@ -112,11 +116,21 @@ class Batch:
                 self._tell(index, self._fallback[index])
 
     def _receive_all(self, end: _End | None) -> None:
-        """Receives this and what else is there by now; None is the last."""
+        """Receives this and what comes soon after it; None is the last of all."""
+        ends: list[_End] = []
+        until = time.monotonic() + SOON
+        while end is not None:
+            ends.append(end)
+            soon = min(until - time.monotonic(), self.left())
+            if len(ends) + len(self._outcomes) >= len(self.prompts):
+                break
+            try:
+                end = self._ended.get(timeout=max(0.0, soon))
+            except queue.Empty:
+                break
         with together(self._on_outcome):
-            while end is not None:
-                self._receive(*end)
-                end = None if self._ended.empty() else self._ended.get()
+            for one in ends:
+                self._receive(*one)
             self._telling = True  # leaving it, the listener may write, and raise
         self._telling = False
 

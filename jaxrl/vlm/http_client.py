@@ -1,7 +1,7 @@
 """What the clients of providers' servers have in common: one call, and its errors sorted.
 
 Both protocols are one small JSON document each way, so that they are spoken here and not through
-the providers' SDKs, whose calls cost ten times as much (see `jaxrl.vlm.wire`).
+the providers' SDKs, whose calls cost many times as much (see `jaxrl.vlm.wire`).
 """
 
 from __future__ import annotations

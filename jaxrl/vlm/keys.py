@@ -22,8 +22,8 @@ def server(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host = parts.hostname
-        _ = (host or "").encode("idna"), parts.port  # both raise where they cannot be used
+        host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # like the port, raises where it cannot be used
     except ValueError:
         parts, host = None, None
     if parts is None or parts.scheme not in ("http", "https") or not host:

@@ -36,18 +36,29 @@ def key_of(model: str, sampling: Sampling, prompt: Prompt) -> str:
     """The name of an answer: SHA-256 of the model, how it was sampled, and the prompt's digest.
 
     Raises:
+        ConfigError: see `keys_of`.
+    """
+    return keys_of(model, sampling, [prompt])[0]
+
+
+def keys_of(model: str, sampling: Sampling, prompts: Sequence[Prompt]) -> list[str]:
+    """`key_of` each of several prompts to one model.
+
+    Raises:
         ConfigError: `sampling.extra` holds what JSON cannot say, so that equal calls would not
             be seen to be equal.
     """
     settings = vars(sampling) | {"extra": sorted(sampling.extra)}
     try:
-        text = json.dumps([model, settings, prompt.digest], sort_keys=True)
+        head = json.dumps([model, settings], sort_keys=True)[:-1]
     except TypeError as error:
         raise ConfigError(
             f"sampling.extra={sampling.extra!r} cannot be stored ({error}): "
             "give texts, numbers, lists and dicts"
         ) from error
-    return hashlib.sha256(text.encode()).hexdigest()
+    # As `json.dumps([model, settings, digest])` would say it.
+    texts = [f'{head}, "{prompt.digest}"]' for prompt in prompts]
+    return [hashlib.sha256(text.encode()).hexdigest() for text in texts]
 
 
 @dataclasses.dataclass(frozen=True)
