@@ -46,23 +46,29 @@ def seed_mesh(num_seeds: int) -> Mesh | None:
 
 
 def over_seeds(
-    function: Callable[..., Any], *args: Any, mesh: Mesh | None = None, shared: int = 0
+    function: Callable[..., Any],
+    *args: Any,
+    mesh: Mesh | None = None,
+    shared: int = 0,
+    keep_axis: bool = False,
 ) -> Any:
     """The function of every seed, of several under a `vmap`; on each device of the mesh its share.
 
-    One seed is left as it is: products with a batch axis of one are slower than those without it,
-    which small networks feel.
+    One seed is called without a `vmap`: products with a batch axis of one are slower than those
+    without it, which small networks feel.
 
     Args:
         function: of one seed.
         *args: what it takes, `[S, ...]`.
         mesh: from `seed_mesh`; None leaves all seeds on one device.
         shared: how many of the last arguments are the same for all seeds, without an axis `[S]`.
+        keep_axis: whether one seed is under the `vmap` too. In a loop, XLA copies what is updated
+            in place if its axis of one is taken off and put back on.
     """
     of_seeds = len(args) - shared
 
     def share(*args: Any) -> Any:
-        if jax.tree.leaves(args)[0].shape[0] > 1:
+        if keep_axis or jax.tree.leaves(args)[0].shape[0] > 1:
             return jax.vmap(function, (0,) * of_seeds + (None,) * shared)(*args)
         one = jax.tree.map(lambda x: x[0], args[:of_seeds])
         return jax.tree.map(lambda x: jnp.asarray(x)[None], function(*one, *args[of_seeds:]))

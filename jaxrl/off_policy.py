@@ -4,8 +4,8 @@ An update steps every environment `num_steps` times, writes that to the replay, 
 `replay_ratio` gradient steps for each environment step on samples from it. DQN and SAC differ in
 how they act and in their loss, which is an argument of `learn`.
 
-Nothing here branches on traced values: under the `vmap` over seeds a branch would run both ways,
-and copy the replay. Before learning begins, gradient steps are computed and not taken.
+Nothing here branches on the values of one seed: under the `vmap` over seeds a branch would run
+both ways, and copy the replay. Before learning begins in any seed no gradient step is computed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.custom_batching import custom_vmap
 
 from jaxrl import normalise, objectives, replay, spaces
 from jaxrl.optim import adam, descend, polyak
@@ -130,8 +131,10 @@ def learn(
 ) -> tuple[OffPolicyState, Metrics]:
     """Writes a trajectory `[T, B]` to the replay and makes the update's gradient steps.
 
-    All their samples are drawn at once, `[G, N]`, for the replay does not change between them:
-    one draw and one gather an update, whatever the replay ratio.
+    What they learn from is drawn at once, for the replay does not change between them. Each gathers
+    its own rows in the body of a loop whose length XLA does not know: it then has the buffer whole
+    and finished before the first gather, and does not copy it to read what was there before the
+    write. The loop is empty while no seed has begun to learn.
 
     Args:
         parts: what the algorithm is built from.
@@ -148,32 +151,36 @@ def learn(
     buffer = replay.write(state.replay, trajectory, state.vector.obs)
     if trajectory.late is not None:
         buffer = replay.relabel(buffer, *trajectory.late)
-    shape = (gradient_steps(config), config.batch_size)
-    samples = replay.sample(buffer, key_sample, shape, now.gamma, n_step)
-    samples = samples._replace(
-        obs=normalise.see(state.obs_stats, samples.obs),
-        next_obs=normalise.see(state.obs_stats, samples.next_obs),
-    )
+    num_steps = gradient_steps(config)
+    shape = (num_steps, config.batch_size)
+    row, lane = replay.draw(buffer, key_sample, shape, n_step)
+    noises = noise(key_noise, shape)
     begun = (state.update >= first_update(config)) & (buffer.stored >= n_step)
     optimizer = adam(now.max_grad_norm, now.adam_eps)
 
-    def step(carry: tuple[PyTree, PyTree, PyTree], x: Any) -> tuple[Any, Metrics]:
-        sample, noise, number = x
+    def step(i: Any, carry: tuple[PyTree, PyTree, PyTree]) -> tuple[Any, Metrics]:
         params, opt_state, target = carry
+        sample = replay.gather(buffer, row[i], lane[i], now.gamma, n_step)
+        usable = Mean.of(sample.weight.mean())
+        sample = sample._replace(
+            obs=normalise.see(state.obs_stats, sample.obs),
+            next_obs=normalise.see(state.obs_stats, sample.next_obs),
+        )
+        noise = jax.tree.map(lambda x: x[i], noises)
         grads, metrics = jax.grad(loss_fn, has_aux=True)(params, target, sample, noise, parts, now)
         new, new_opt = descend(optimizer, grads, opt_state, params, now.learning_rate)
-        due = number % config.target_period == 0
+        due = (state.update * num_steps + i + 1) % config.target_period == 0
         new_target = optax.tree.where(due, polyak(target, targets(new), now.tau), target)
         # A batch without a label teaches nothing, not even Adam's momentum.
         taken = begun & (sample.weight.sum() > 0)
         carry = optax.tree.where(taken, (new, new_opt, new_target), carry)
         metrics |= {"loss/grad_norm": Mean.of(optax.tree.norm(grads))}
-        return carry, jax.tree.map(lambda x: jnp.where(taken, x, 0.0), metrics)
+        metrics = jax.tree.map(lambda x: jnp.where(taken, x, 0.0), metrics)
+        return carry, metrics | {"replay/usable": usable}
 
-    numbers = state.update * shape[0] + jnp.arange(1, shape[0] + 1)
     carry = (state.params, state.opt_state, state.target_params)
-    xs = (samples, noise(key_noise, shape), numbers)
-    (params, opt_state, target), metrics = jax.lax.scan(step, carry, xs)
+    length = jnp.where(of_any_seed(begun), num_steps, 0)
+    (params, opt_state, target), metrics = _repeat(step, length, carry)
     state = state.replace(
         key=key,
         params=params,
@@ -184,11 +191,38 @@ def learn(
         obs_stats=normalise.update_stats(state.obs_stats, trajectory.obs),
         update=state.update + 1,
     )
-    metrics = jax.tree.map(jnp.sum, metrics) | {
-        "schedule/learning_rate": Mean.of(now.learning_rate),
-        "replay/usable": Mean.of(samples.weight.mean()),
-    }
+    metrics |= {"schedule/learning_rate": Mean.of(now.learning_rate)}
     return state, metrics | state.vector.episodes
+
+
+def _repeat(
+    step: Callable[[Any, PyTree], tuple[PyTree, Metrics]], length: Array, carry: PyTree
+) -> tuple[PyTree, Metrics]:
+    """`step` so often, its metrics added up; none of it may depend on how often that is."""
+    like = jax.eval_shape(step, 0, carry)[1]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+
+    def body(i: Array, loop: tuple[PyTree, Metrics]) -> tuple[PyTree, Metrics]:
+        carry, metrics = step(i, loop[0])
+        return carry, jax.tree.map(jnp.add, loop[1], metrics)
+
+    return jax.lax.fori_loop(0, length, body, (carry, zeros))
+
+
+@custom_vmap
+def of_any_seed(x: Array) -> Array:
+    """The bool itself, and under a `vmap` whether any of them is True: the same for all seeds.
+
+    The length of a loop by it has no axis of seeds, with which the loop would choose between its
+    old and new state for each seed at every step.
+    """
+    return x
+
+
+@of_any_seed.def_vmap
+def _of_any_seed_under_vmap(axis_size: int, in_batched: list[bool], x: Array) -> tuple[Array, bool]:
+    del axis_size
+    return of_any_seed(x.any(axis=0) if in_batched[0] else x), False
 
 
 def batch_mean(x: Array, sample: Sample) -> Array:

@@ -240,19 +240,27 @@ def _put_finals(replay: Replay, trajectory: Trajectory) -> tuple[Array, Array]:
     return put(replay.final_obs, obs), put(replay.final_row, replay.written + time)
 
 
-def sample(
-    replay: Replay, key: Key, shape: tuple[int, ...], gamma: Array | float, n_step: int = 1
-) -> Sample:
-    """Windows drawn uniformly and with replacement from what is stored, `[*shape, ...]`.
+def draw(replay: Replay, key: Key, shape: tuple[int, ...], n_step: int = 1) -> tuple[Array, Array]:
+    """Where windows begin, drawn uniformly and with replacement from what is stored, for `gather`.
 
-    Costs one draw and a few gathers, whatever the buffer's size. Needs `n_step` rows in it: of
-    fewer, what comes back has nothing to do with any episode.
+    Costs one draw, whatever the buffer's size. Needs `n_step` rows in it: of fewer, what is
+    gathered has nothing to do with any episode.
+
+    Returns:
+        `(rows, lanes)`, each int32 `shape`.
     """
     num_envs = replay.reward.shape[1]
     # The newest rows begin no window: what follows them is not known yet.
     starts = jnp.maximum(replay.stored - n_step + 1, 1)
     row, lane = jnp.divmod(jax.random.randint(key, shape, 0, starts * num_envs), num_envs)
-    return gather(replay, replay.written - replay.stored + row, lane, gamma, n_step)
+    return replay.written - replay.stored + row, lane
+
+
+def sample(
+    replay: Replay, key: Key, shape: tuple[int, ...], gamma: Array | float, n_step: int = 1
+) -> Sample:
+    """Windows from where `draw` says, `[*shape, ...]`."""
+    return gather(replay, *draw(replay, key, shape, n_step), gamma, n_step)
 
 
 def gather(

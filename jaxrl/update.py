@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -70,15 +71,20 @@ def make_update(
     """
 
     def update(carry: Carry) -> tuple[Carry, Metrics]:
-        states, trajectory = over_seeds(
-            lambda s: algorithm.collect(s, reward.needs), carry.train, mesh=mesh
-        )
+        # A replay is large, and written in place.
+        each = partial(over_seeds, mesh=mesh, keep_axis=has_replay(carry.train))
+        states, trajectory = each(lambda s: algorithm.collect(s, reward.needs), carry.train)
         # Outside the vmap over seeds: a host callback in here is made once, for all of them.
         reward_state, trajectory, reward_metrics = reward.annotate(carry.reward, trajectory)
-        states, metrics = over_seeds(algorithm.learn, states, trajectory, mesh=mesh)
+        states, metrics = each(algorithm.learn, states, trajectory)
         return Carry(states, reward_state), metrics | reward_metrics
 
     return update
+
+
+def has_replay(states: PyTree) -> bool:
+    """Whether train states keep their steps in a replay."""
+    return getattr(states, "replay", None) is not None
 
 
 def run_updates(
@@ -219,7 +225,7 @@ def initial_carry(
     states = jax.vmap(init)(keys)
     # The reward's key comes from the first seed's, folded so that it is nobody else's.
     reward_state = reward.init(jax.random.fold_in(keys[0], 0x5EED))
-    if reward.late_by and getattr(states, "replay", None) is None:
+    if reward.late_by and not has_replay(states):
         raise ConfigError(
             f"the labels of {reward.name} come up to {reward.late_by} updates late, and "
             f"{algorithm.name} has no replay in which their steps could wait: use mode='callback' "

@@ -1,5 +1,7 @@
 """DQN's own mathematics, its switches, its memory, and what it refuses."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -157,19 +159,26 @@ def test_schedules_reach_their_end(small):
     assert float(last["schedule/epsilon"].value) == float(np.float32(0.05))
 
 
-def test_the_replay_is_in_memory_once(cartpole):
-    """What a compiled chunk of updates needs beside its donated state is less than a buffer."""
+@pytest.mark.parametrize("num_seeds", [1, 2])
+def test_the_replay_is_in_memory_once(cartpole, num_seeds):
+    """What a compiled chunk of updates needs beside its donated state is less than a buffer.
+
+    One seed and several, for they are different programs, and no copy of it is made in either.
+    """
     algorithm = dqn(cartpole[0], DQNConfig(**SMALL | dict(buffer_size=10**6)))
     source = rewards.environment()
     update = make_update(algorithm, source)
-    keys = jnp.stack([jax.random.key(0), jax.random.key(1)])
+    keys = jax.random.split(jax.random.key(0), num_seeds)
     carry = jax.eval_shape(lambda: initial_carry(algorithm, source, keys, cartpole[1], 10))
     size = replay.num_bytes(carry.train.replay)
-    assert size > 2 * 10**6 * 20
+    assert size > num_seeds * 10**6 * 20
     chunk = jax.jit(lambda carry, n: run_updates(update, carry, n), donate_argnums=0)
-    memory = chunk.lower(carry, 1).compile().memory_analysis()
+    program = chunk.lower(carry, 1).compile()
+    memory = program.memory_analysis()
     assert memory.alias_size_in_bytes >= size
     assert memory.temp_size_in_bytes < size / 100
+    rows = carry.train.replay.layout.rows
+    assert not re.findall(rf"\[(?:\d+,)?{rows}[,\]]\S* copy\(", program.as_text())
 
 
 def test_bytes_are_told_and_what_does_not_fit_is_refused(cartpole, monkeypatch):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -25,7 +26,7 @@ from jaxrl.errors import ConfigError
 from jaxrl.plan import Plan
 from jaxrl.programs import Lane, Programs, lane_arguments
 from jaxrl.types import Algorithm, EnvParams, Metrics, PyTree, RewardSource, Trajectory
-from jaxrl.update import NEVER, Carry, ChunkReport, add_update, initial_carry
+from jaxrl.update import NEVER, Carry, ChunkReport, add_update, has_replay, initial_carry
 
 EFFORT = {"once": 0, "often": 1}
 """The compiler's effort on a CPU, for programs that run once or a few times, and for the others.
@@ -105,12 +106,14 @@ def _compile_kept(
         return train.replace(config=configs)
 
     def collect(train: PyTree) -> tuple[PyTree, Trajectory]:
-        return over_seeds(lambda s: algorithm.collect(s, needs), train)
+        each = partial(over_seeds, keep_axis=has_replay(train))
+        return each(lambda s: algorithm.collect(s, needs), train)
 
     def learn(
         train: PyTree, rows: Trajectory, report: ChunkReport | None
     ) -> tuple[PyTree, ChunkReport]:
-        train, metrics = over_seeds(algorithm.learn, train, rows)
+        each = partial(over_seeds, keep_axis=has_replay(train))
+        train, metrics = each(algorithm.learn, train, rows)
         if report is None:
             nothing = jax.tree.map(jnp.zeros_like, metrics)
             report = ChunkReport(nothing, jnp.full(len(train.update), NEVER, jnp.int32))
