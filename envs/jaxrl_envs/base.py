@@ -21,6 +21,19 @@ import numpy as np
 from flax import struct
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a plain number: not traced, and not an array on its way through jax."""
+    return isinstance(value, int | float | np.number)
+
+
+def check_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """The value of a setting as an int; raises ValueError for no whole number in that range."""
+    if is_number(value) and value % 1 == 0 and low <= value and (high is None or value <= high):
+        return int(value)
+    needed = f"of at least {low}" if high is None else f"from {low} to {high}"
+    raise ValueError(f"{name}={value!r}: needed is a whole number {needed}.")
+
+
 @struct.dataclass
 class EnvState:
     """What every state holds: steps since the episode began, int32."""

@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxrl_envs import cartpole, draw, spaces
+from jaxrl_envs import base, cartpole, draw, spaces
 
 EXTRA = ("swing_threshold", "has_touched_left_threshold", "has_touched_right_threshold")
 
@@ -59,6 +59,15 @@ class CartPoleSwingParams(cartpole.CartPoleParams):
     touch_reward: float = 10.0
     swing_reward: float = 100.0
     max_steps_in_episode: int = 2000
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for zones that meet in the middle, or that the cart cannot reach."""
+        inner, outer = self.swing_threshold, self.x_threshold
+        if base.is_number(inner) and base.is_number(outer) and not 0 < inner < outer:
+            raise ValueError(
+                f"swing_threshold={inner} of CartPoleSwing: needed is a number above 0 and below "
+                f"x_threshold={outer:g}, where the track ends."
+            )
 
 
 class CartPoleSwing(cartpole.CartPole):

@@ -36,10 +36,11 @@ class Canvas(NamedTuple):
 
 
 def canvas(height: int, width: int) -> Canvas:
-    """A canvas of that many pixels; raises ValueError below `MIN_SIZE`."""
-    if height < MIN_SIZE or width < MIN_SIZE:
+    """A canvas of that many pixels; raises ValueError below `MIN_SIZE`, and for no whole ones."""
+    if not all(isinstance(side, int | np.integer) and side >= MIN_SIZE for side in (height, width)):
         raise ValueError(
-            f"height={height}, width={width}: a picture needs at least {MIN_SIZE} pixels a side."
+            f"height={height!r}, width={width!r}: a picture needs at least {MIN_SIZE} pixels a "
+            "side, and no parts of one."
         )
     x = np.arange(width, dtype=np.float32)[None, :] + np.float32(0.5)
     y = np.float32(height) - (np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5))

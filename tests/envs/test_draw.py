@@ -77,9 +77,9 @@ def test_to_uint8_rounds_and_clips():
     assert pixels.dtype == jnp.uint8 and pixels.tolist() == [0, 0, 1, 255, 255]
 
 
-@pytest.mark.parametrize(("height", "width"), [(8, 60), (60, 8)])
-def test_a_canvas_too_small_is_refused(height, width):
-    with pytest.raises(ValueError, match=f"height={height}, width={width}.*at least 16"):
+@pytest.mark.parametrize(("height", "width"), [(8, 60), (60, 8), (20.5, 60), ("a", 60)])
+def test_a_canvas_too_small_or_of_no_whole_pixels_is_refused(height, width):
+    with pytest.raises(ValueError, match=f"height={height!r}, width={width}.*at least 16"):
         draw.canvas(height, width)
 
 

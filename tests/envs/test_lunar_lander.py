@@ -131,6 +131,7 @@ def test_a_traced_action_that_does_not_exist_is_clamped():
         ({"turbulence_power": -0.1}, r"turbulence_power=-0.1 .*\[0, 2\]"),
         ({"enable_wind": "often"}, "enable_wind='often' .*True or False"),
         ({"solver": "slow"}, r"solver='slow'.*exact, fast"),
+        ({"continuous": "no"}, "continuous='no'.*True or False"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, said):

@@ -49,8 +49,10 @@ class LunarLander(base.Environment):
                 it lands a little less softly, so that what is learned in it carries over.
 
         Raises:
-            ValueError: a solver that does not exist.
+            ValueError: a solver that does not exist, or `continuous` neither True nor False.
         """
+        if not isinstance(continuous, bool):
+            raise ValueError(f"continuous={continuous!r}: needed is True or False.")
         if solver not in SOLVERS:
             raise ValueError(f"solver={solver!r}: needed is one of {', '.join(SOLVERS)}.")
         self.continuous = continuous
