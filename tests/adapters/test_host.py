@@ -179,7 +179,7 @@ def test_what_gymnasium_cannot_make(monkeypatch):
         raise AssertionError("gravity (current value: 3.0) must be between -12 and 0")
 
     monkeypatch.setattr(gymnasium, "make", refuses)
-    with pytest.raises(JaxrlError, match="cannot make 'CartPole-v1': gravity .* between -12"):
+    with pytest.raises(JaxrlError, match=r"cannot make 'CartPole-v1': gravity .* between -12"):
         make("gymnasium:CartPole-v1")
 
     def without(*args, **settings):
