@@ -65,10 +65,9 @@ def to_gymnasium_vector(
     A lane whose episode ends starts anew in the same step, as with Gymnasium's
     `AutoresetMode.SAME_STEP`: `infos["final_obs"]` then holds what the episode ended with.
 
-    Args and errors are those of `to_gymnasium`; `num_envs` is at least 1.
+    Args and errors are those of `to_gymnasium`; `num_envs` is a whole number of at least 1.
     """
-    from gymnasium.vector.utils import batch_space
-
+    batch_space = load_gymnasium().vector.utils.batch_space
     made = _classes()["VectorEnv"]()
     made._set_up(env, params, render_mode, height, width)
     made._venv = vectorize(env, num_envs)
@@ -117,8 +116,8 @@ class _Bridge:
         self.metadata = {**self.metadata, "render_modes": modes, "render_fps": 50}
         self._key, self._state = jax.random.key(0), None
         if render_mode is not None:
-            check_range("height", height, MIN_SIZE)
-            check_range("width", width, MIN_SIZE)
+            check_range("height", height, MIN_SIZE, whole=True)
+            check_range("width", width, MIN_SIZE, whole=True)
             self._draw = jax.jit(
                 lambda state: env.render(state, self._params, height=height, width=width)
             )

@@ -1,6 +1,7 @@
 """Our environments as Gymnasium's."""
 
 import sys
+from functools import partial
 
 import gymnasium
 import jax
@@ -138,5 +139,6 @@ def test_actions_of_lanes_that_do_not_exist(name, action, said):
 
 def test_a_missing_gymnasium_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'jaxrl\[gymnasium\]'"):
-        to_space(make("CartPole-v1")[0].action_space())
+    for bridge in (to_space, partial(to_gymnasium_vector, num_envs=2)):
+        with pytest.raises(MissingExtraError, match=r"pip install 'jaxrl\[gymnasium\]'"):
+            bridge(make("CartPole-v1")[0])
