@@ -104,7 +104,7 @@ class Environment:
         return state.time >= params.max_steps_in_episode
 
     def check_action(self, action: Any, params: Any = None) -> None:
-        """Raises ValueError for a concrete action outside the action space.
+        """Raises ValueError for a concrete action outside the action space, or of another shape.
 
         To be called first by `step_env`. An action that is being traced has no value to look at;
         inside `jit` an environment takes it for the nearest one that exists.
@@ -115,7 +115,8 @@ class Environment:
         whole = hasattr(space, "n")
         # numpy, because a jax operation would be traced where the state is.
         low, high = (0, space.n - 1) if whole else (np.asarray(space.low), np.asarray(space.high))
-        if not np.all((given >= low) & (given <= high)) or (whole and np.any(given % 1)):
+        fits = given.dtype.kind in "biuf" and given.shape == tuple(space.shape)
+        if not (fits and np.all((given >= low) & (given <= high)) and not (whole and given % 1)):
             raise ValueError(f"action={action} of {self.name}: needed is one of {space}.")
 
     def reset_batch(self, key: jax.Array, params: Any, num_envs: int) -> tuple[Any, Any]:

@@ -129,6 +129,7 @@ def test_a_traced_action_that_does_not_exist_is_clamped():
         ({"gravity": -12.0}, r"gravity=-12.0 .*\(-12, 0\)"),
         ({"gravity": 1}, r"gravity=1 .*\(-12, 0\)"),
         ({"wind_power": 21.0}, r"wind_power=21.0 .*\[0, 20\]"),
+        ({"wind_power": np.array(30.0)}, r"wind_power=30.0 .*\[0, 20\]"),
         ({"turbulence_power": -0.1}, r"turbulence_power=-0.1 .*\[0, 2\]"),
         ({"enable_wind": "often"}, "enable_wind='often' .*True or False"),
         ({"solver": "slow"}, r"solver='slow'.*exact, fast"),
