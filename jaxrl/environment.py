@@ -317,7 +317,10 @@ def _setting(name: str, key: str, value: Any, default: Any) -> Any:
         raise ConfigError(f"{key}={value!r} of {name}: needed is {needed}.")
     if key == "max_steps_in_episode" and value < 1:
         raise ConfigError(f"max_steps_in_episode={value} of {name}: needed is at least 1.")
-    return type(default)(value) if whole else value
+    if whole:
+        return type(default)(value)
+    # A plain number, whose range the parameters can check.
+    return value.item() if isinstance(value, np.ndarray | np.generic | jax.Array) else value
 
 
 def _fields(params: EnvParams) -> set[str]:

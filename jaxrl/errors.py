@@ -100,8 +100,9 @@ def check_range(
     high: float | None = None,
     *,
     open_low: bool = False,
+    whole: bool = False,
 ) -> None:
-    """Raises `ConfigError` if a concrete number lies outside `[low, high]`.
+    """Raises `ConfigError` if a concrete number lies outside `[low, high]`, or is not `whole`.
 
     Values that are being traced (a sweep under `vmap`) are let through: their numbers are not
     known here, and were checked when the sweep was built.
@@ -110,12 +111,12 @@ def check_range(
         return
     below = low is not None and not (value > low if open_low else value >= low)
     above = high is not None and not value <= high
-    if below or above:
+    if below or above or (whole and value % 1 != 0):
         left = "(" if open_low or low is None else "["
         right = ")" if high is None else "]"
         low_text = "-inf" if low is None else f"{low:g}"
         high_text = "inf" if high is None else f"{high:g}"
         raise ConfigError(
-            f"{name}={value} is out of range: needed is a number in "
+            f"{name}={value} is out of range: needed is a {'whole ' if whole else ''}number in "
             f"{left}{low_text}, {high_text}{right}."
         )

@@ -21,6 +21,7 @@ from jaxrl.algorithms.pqn import PQNConfig
 from jaxrl.algorithms.reinforce import ReinforceConfig
 from jaxrl.algorithms.sac import SACConfig
 from jaxrl.algorithms.trpo import TRPOConfig
+from jaxrl_envs import OLDER_NAMES
 
 
 class Preset(NamedTuple):
@@ -390,5 +391,11 @@ PRESETS: dict[tuple[str, ...], Preset] = {
 
 
 def preset(algorithm: str, env: str, *variant: str) -> Preset | None:
-    """The preset of that pair; `gymnax:` in front of a name makes no difference."""
-    return PRESETS.get((algorithm, env.removeprefix("gymnax:"), *variant))
+    """The preset of that pair; see `known_as` for names of the same environment."""
+    return PRESETS.get((algorithm, known_as(env), *variant))
+
+
+def known_as(env: str) -> str:
+    """The name that presets have for an environment: without `gymnax:`, and the newest."""
+    plain = env.removeprefix("gymnax:")
+    return OLDER_NAMES.get(plain, plain)

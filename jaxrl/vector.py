@@ -31,7 +31,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import ConfigError, unknown_name
+from jaxrl.errors import ConfigError, check_range, unknown_name
 from jaxrl.types import (
     Array,
     EnvParams,
@@ -225,14 +225,12 @@ def vectorize(
         ConfigError: `num_envs` or `pool_size` below 1, or a pool size without a pool.
         UnknownNameError: a reset policy that does not exist.
     """
-    if num_envs < 1:
-        raise ConfigError(f"num_envs={num_envs}: needed is at least 1.")
+    check_range("num_envs", num_envs, 1, whole=True)
     if reset not in RESET_POLICIES:
         raise unknown_name("reset policy", reset, RESET_POLICIES)
     if reset == "fresh" and pool_size is not None:
         raise ConfigError(f"pool_size={pool_size} needs reset='pooled'; with 'fresh' drop it.")
-    if pool_size is not None and pool_size < 1:
-        raise ConfigError(f"pool_size={pool_size}: needed is at least 1.")
+    check_range("pool_size", pool_size, 1, whole=True)
     if hasattr(env, "vectorize"):
         if reset != "fresh":
             raise ConfigError(

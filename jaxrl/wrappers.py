@@ -154,8 +154,8 @@ class PixelObservation(ObservationWrapper):
                 f"{env_name(env)} cannot be seen as pixels: it has no render(state, params, *, "
                 "height, width)."
             )
-        check_range("height", height, 16)
-        check_range("width", width, 16)
+        check_range("height", height, 16, whole=True)
+        check_range("width", width, 16, whole=True)
         self.height, self.width, self.grayscale = height, width, grayscale
 
     def see(self, obs: PyTree, state: EnvState, params: EnvParams) -> Array:
@@ -238,7 +238,7 @@ class FrameStack(Wrapper):
     def __init__(self, env: Any, num_frames: int = 4) -> None:
         """Wraps an environment; raises ConfigError below 1, SpaceError for an observation tree."""
         super().__init__(env)
-        check_range("num_frames", num_frames, 1)
+        check_range("num_frames", num_frames, 1, whole=True)
         if not spaces.observation_shape(super().observation_space()):
             raise SpaceError("observations without an axis cannot be stacked: flatten them first.")
         self.num_frames = num_frames

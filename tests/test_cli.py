@@ -102,6 +102,17 @@ def test_eval_plays_in_unmodified_gymnasium(finished, capsys):
     assert status == 2 and "trained on CartPole-v1, whose observations are Box(4,)" in err
 
 
+def test_eval_plays_with_other_parameters(finished, capsys):
+    """On top of those it was trained with, or given to another environment."""
+    short = ["--episodes", "2", "--env-params", "max_steps_in_episode=3"]
+    for there in ([], ["--env", "gymnasium:CartPole-v1"]):
+        status, out, err = run(capsys, "eval", str(finished), *there, *short)
+        assert status == 0 and "CartPole-v1 max_steps_in_episode=3, 2 greedy" in out, err
+        assert out.count("3.0 steps") == 2
+    status, _, err = run(capsys, "eval", str(finished), "--env-params", "wind=1")
+    assert status == 2 and "unknown setting of CartPole-v1 'wind'" in err
+
+
 def test_plot_and_render_write_files(finished, capsys, tmp_path):
     picture, film = tmp_path / "c.png", tmp_path / "x.gif"
     assert run(capsys, "plot", str(finished), str(finished), "-o", str(picture))[0] == 0

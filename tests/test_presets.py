@@ -33,6 +33,11 @@ def test_a_presets_settings_of_its_environment_are_the_commands_defaults():
     assert env.solver == "exact"
 
 
+def test_an_older_name_of_an_environment_has_its_presets():
+    for name in ("LunarLander", "LunarLanderContinuous"):
+        assert preset("ppo", f"{name}-v2") is preset("ppo", f"{name}-v3") is not None
+
+
 def test_target_is_a_number_of_seeds_or_their_mean():
     some = Preset(None, 1, 10.0, 3, 2, "")
     two, one = np.array([10.0, 11.0, 0.0]), np.array([10.0, 9.0, 0.0])

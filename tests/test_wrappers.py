@@ -202,7 +202,9 @@ def test_names_parameters_and_what_is_reached_through(cart):
     ("wrap", "said"),
     [
         (lambda env: FrameStack(env, 0), "num_frames=0"),
+        (lambda env: FrameStack(env, 2.5), r"num_frames=2\.5 .*a whole number"),
         (lambda env: PixelObservation(env, 15, 20), "height=15"),
+        (lambda env: PixelObservation(env, 20, 20.5), r"width=20\.5"),
         (lambda env: StickyActions(env, 1.5), r"repeat_probability=1\.5"),
         (lambda env: PixelObservation(probes.ConstantReward()), "it has no render"),
     ],

@@ -22,11 +22,16 @@ ENVIRONMENTS: dict[str, Callable[..., Environment]] = {
     "CartPole-v1": CartPole,
     "LunarLander-v3": LunarLander,
     "LunarLanderContinuous-v3": partial(LunarLander, True),
-    # The names in papers before 2024: the same physics, reward and observations.
-    "LunarLander-v2": LunarLander,
-    "LunarLanderContinuous-v2": partial(LunarLander, True),
     "CartPoleSwing-v0": CartPoleSwing,
     "RobotMaze-v0": RobotMaze,
     "snake-v0": Snake,
 }
 """Name to factory."""
+
+OLDER_NAMES = {
+    "LunarLander-v2": "LunarLander-v3",
+    "LunarLanderContinuous-v2": "LunarLanderContinuous-v3",
+}
+"""Names in papers before 2024, and what they are today: the same physics, reward, observations."""
+
+ENVIRONMENTS |= {older: ENVIRONMENTS[name] for older, name in OLDER_NAMES.items()}

@@ -21,6 +21,19 @@ import numpy as np
 from flax import struct
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a plain number: not traced, and not an array on its way through jax."""
+    return isinstance(value, int | float | np.number)
+
+
+def check_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """The value of a setting as an int; raises ValueError for no whole number in that range."""
+    if is_number(value) and value % 1 == 0 and low <= value and (high is None or value <= high):
+        return int(value)
+    needed = f"of at least {low}" if high is None else f"from {low} to {high}"
+    raise ValueError(f"{name}={value!r}: needed is a whole number {needed}.")
+
+
 @struct.dataclass
 class EnvState:
     """What every state holds: steps since the episode began, int32."""
@@ -91,7 +104,7 @@ class Environment:
         return state.time >= params.max_steps_in_episode
 
     def check_action(self, action: Any, params: Any = None) -> None:
-        """Raises ValueError for a concrete action outside the action space.
+        """Raises ValueError for a concrete action outside the action space, or of another shape.
 
         To be called first by `step_env`. An action that is being traced has no value to look at;
         inside `jit` an environment takes it for the nearest one that exists.
@@ -102,7 +115,8 @@ class Environment:
         whole = hasattr(space, "n")
         # numpy, because a jax operation would be traced where the state is.
         low, high = (0, space.n - 1) if whole else (np.asarray(space.low), np.asarray(space.high))
-        if not np.all((given >= low) & (given <= high)) or (whole and np.any(given % 1)):
+        fits = given.dtype.kind in "biuf" and given.shape == tuple(space.shape)
+        if not (fits and np.all((given >= low) & (given <= high)) and not (whole and given % 1)):
             raise ValueError(f"action={action} of {self.name}: needed is one of {space}.")
 
     def reset_batch(self, key: jax.Array, params: Any, num_envs: int) -> tuple[Any, Any]:

@@ -28,9 +28,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxrl_envs import cartpole, draw, spaces
+from jaxrl_envs import base, cartpole, draw, spaces
 
 EXTRA = ("swing_threshold", "has_touched_left_threshold", "has_touched_right_threshold")
+
+TOUCHED, UNTOUCHED = (80.0, 180.0, 80.0), (205.0, 205.0, 205.0)
+"""Colours of the zones."""
 
 
 @struct.dataclass
@@ -59,6 +62,15 @@ class CartPoleSwingParams(cartpole.CartPoleParams):
     touch_reward: float = 10.0
     swing_reward: float = 100.0
     max_steps_in_episode: int = 2000
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for zones that meet in the middle, or that the cart cannot reach."""
+        inner, outer = self.swing_threshold, self.x_threshold
+        if base.is_number(inner) and base.is_number(outer) and not 0 < inner < outer:
+            raise ValueError(
+                f"swing_threshold={inner} of CartPoleSwing: needed is a number above 0 and below "
+                f"x_threshold={outer:g}, where the track ends."
+            )
 
 
 class CartPoleSwing(cartpole.CartPole):
@@ -141,24 +153,37 @@ class CartPoleSwing(cartpole.CartPole):
         more = {name: getattr(state, name) for name in (*EXTRA, "last_touched")}
         return super().describe(state, params) | more
 
-    def picture(
-        self, state: CartPoleSwingState, params: CartPoleSwingParams, at: draw.Canvas
+    def render(
+        self,
+        state: CartPoleSwingState,
+        params: CartPoleSwingParams,
+        *,
+        height: int = 400,
+        width: int = 600,
     ) -> jax.Array:
-        """CartPole's, the zones marked on the track: green where this swing has touched."""
-        image = super().picture(state, params, at)
-        width = at.x.shape[1]
-        unit = width / 600
-        ground = draw.rectangle(at, 0.0, 60 * unit, float(width), 90 * unit)
-        edge = width / 2 + state.swing_threshold * width / (2 * params.x_threshold)
-        for touched, outside in (
-            (state.has_touched_left_threshold, at.x - (width - edge)),
-            (state.has_touched_right_threshold, edge - at.x),
-        ):
-            color = jnp.where(
-                touched, jnp.array([80.0, 180.0, 80.0]), jnp.array([205.0, 205.0, 205.0])
+        """CartPole's picture, the zones marked below the track: green where this swing has touched.
+
+        Returns:
+            uint8 `[height, width, 3]`.
+        """
+        at, unit = draw.canvas(height, width), width / 600
+
+        def with_zones(at: draw.Canvas) -> jax.Array:
+            ground = draw.rectangle(at, 0.0, 60 * unit, float(width), 90 * unit)
+            edge = state.swing_threshold * width / (2 * params.x_threshold)
+            outside = edge - jnp.abs(at.x - width / 2)
+            touched = jnp.where(
+                at.x < width / 2,
+                state.has_touched_left_threshold,
+                state.has_touched_right_threshold,
             )
-            image = draw.paint(image, draw.coverage(jnp.maximum(ground, outside)), color)
-        return image
+            colors = jnp.where(touched[..., None], jnp.array(TOUCHED), jnp.array(UNTOUCHED))
+            zones = draw.coverage(jnp.maximum(ground, outside))
+            return draw.paint(self.picture(state, params, at), zones, colors)
+
+        picture = super().render(state, params, height=height, width=width)
+        strip = draw.window_around(at, (width / 2, 75 * unit), (width / 2, 15 * unit + 1))
+        return draw.redraw(picture, at, strip, with_zones)
 
 
 def touch(state: CartPoleSwingState) -> tuple[CartPoleSwingState, jax.Array, jax.Array]:

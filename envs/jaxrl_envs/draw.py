@@ -3,7 +3,8 @@
 A shape is its signed distance field over the canvas, in pixels, negative inside; how much of a
 pixel it covers follows from the distance of the pixel's centre to the edge. Every shape is a few
 arithmetic operations over the whole canvas and no gather, so that `vmap` over frames and `jit` make
-one fused loop of a scene.
+one fused loop of a scene. Where most of a picture is the same from frame to frame, or is simple,
+`redraw` draws the whole scene in a window of it alone.
 
 Canvas coordinates are pixels, x to the right and y *up*, the origin in the lower left corner.
 Colours are `(red, green, blue)` of 0 to 255. An image is float32 `[H, W, 3]` until `to_uint8`.
@@ -11,6 +12,8 @@ Colours are `(red, green, blue)` of 0 to 255. An image is float32 `[H, W, 3]` un
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -36,10 +39,11 @@ class Canvas(NamedTuple):
 
 
 def canvas(height: int, width: int) -> Canvas:
-    """A canvas of that many pixels; raises ValueError below `MIN_SIZE`."""
-    if height < MIN_SIZE or width < MIN_SIZE:
+    """A canvas of that many pixels; raises ValueError below `MIN_SIZE`, and for no whole ones."""
+    if not all(isinstance(side, int | np.integer) and side >= MIN_SIZE for side in (height, width)):
         raise ValueError(
-            f"height={height}, width={width}: a picture needs at least {MIN_SIZE} pixels a side."
+            f"height={height!r}, width={width!r}: a picture needs at least {MIN_SIZE} pixels a "
+            "side, and no parts of one."
         )
     x = np.arange(width, dtype=np.float32)[None, :] + np.float32(0.5)
     y = np.float32(height) - (np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5))
@@ -100,12 +104,13 @@ def below(at: Canvas, heights: jax.Array, spacing: Any) -> jax.Array:
     """
     place = at.x[0] / spacing
     piece = jnp.clip(jnp.floor(place), 0, heights.shape[0] - 2)
-    # A mask, not an index, for the module has no gather.
-    here = piece[:, None] == jnp.arange(heights.shape[0] - 1)
-    start = jnp.where(here, heights[:-1], 0.0).sum(-1)
-    rise = jnp.where(here, heights[1:] - heights[:-1], 0.0).sum(-1)
-    steepness = jnp.sqrt(1 + (rise / spacing) ** 2)
-    return (at.y - (start + (place - piece) * rise)) / steepness
+    # Products with a mask, not an index, for the module has no gather; and not sums, which XLA
+    # would do again for every pixel of a column.
+    here = (piece[:, None] == jnp.arange(heights.shape[0] - 1)).astype(jnp.float32)
+    start = jnp.matmul(here, heights[:-1], precision="highest")
+    rise = jnp.matmul(here, heights[1:] - heights[:-1], precision="highest")
+    cosine = 1 / jnp.sqrt(1 + (rise / spacing) ** 2)  # a division a column, none a pixel
+    return (at.y - (start + (place - piece) * rise)) * cosine
 
 
 def arc(at: Canvas, center: Any, radius: Any, width: Any, start: float, end: float) -> jax.Array:
@@ -224,3 +229,59 @@ def box(left: float, bottom: float, right: float, top: float) -> jax.Array:
 def to_uint8(image: jax.Array) -> jax.Array:
     """The finished picture, uint8 `[H, W, 3]`."""
     return jnp.clip(jnp.round(image), 0, 255).astype(jnp.uint8)
+
+
+class Window(NamedTuple):
+    """A rectangle of whole pixels in a picture.
+
+    Attributes:
+        top: its first row.
+        left: its first column.
+        height: rows, static.
+        width: columns, static.
+    """
+
+    top: Any
+    left: Any
+    height: int
+    width: int
+
+
+def window_around(at: Canvas, center: Any, reach: tuple[float, float]) -> Window:
+    """The window about a point, or as much of it as there is room for in the picture.
+
+    Its size depends on `reach` alone, so that the point may be traced: where the window would
+    stick out, it is moved into the picture.
+
+    Args:
+        at: the canvas.
+        center: the point, `[2]`.
+        reach: pixels to either side, and up and down, that must lie within.
+    """
+    sides = at.x.shape[1], at.y.shape[0]
+    # A pixel more at each end, for rounding.
+    width, height = (min(2 * math.ceil(r) + 2, side) for r, side in zip(reach, sides, strict=True))
+    left, top = (
+        jnp.clip(jnp.round(middle - size / 2), 0, side - size).astype(jnp.int32)
+        for middle, size, side in (
+            (center[0] - at.x[0, 0], width, sides[0]),
+            (at.y[0, 0] - center[1], height, sides[1]),
+        )
+    )
+    return Window(top, left, height, width)
+
+
+def redraw(
+    picture: jax.Array, at: Canvas, window: Window, scene: Callable[[Canvas], jax.Array]
+) -> jax.Array:
+    """A finished picture whose pixels in a window are those of a scene, uint8 `[H, W, 3]`.
+
+    Args:
+        picture: uint8 `[H, W, 3]`.
+        at: its canvas.
+        window: where.
+        scene: the image, float32 `[h, w, 3]`, of the window's part of the canvas.
+    """
+    part = Canvas(at.x[:, : window.width] + window.left, at.y[: window.height] - window.top)
+    corner = (window.top, window.left, 0)
+    return jax.lax.dynamic_update_slice(picture, to_uint8(scene(part)), corner)

@@ -96,20 +96,20 @@ class RobotMaze(base.Environment):
         radius: int = 2,
         maze_seed: int | None = None,
     ) -> None:
-        """A maze; raises ValueError for a size, a view or a radius that cannot be."""
-        if size != int(size) or not 5 <= size <= MAX_SIZE:
-            raise ValueError(f"size={size}: needed is an odd whole number from 5 to {MAX_SIZE}.")
-        if size % 2 == 0:
+        """A maze; raises ValueError for a size, a view, a radius or a seed that cannot be."""
+        self.size = base.check_whole("size", size, 5, MAX_SIZE)
+        if self.size % 2 == 0:
             raise ValueError(
                 f"size={size}: rooms and walls alternate, so that a maze has an odd number of "
-                f"cells a side: type size={int(size) + 1}."
+                f"cells a side: type size={self.size + 1}."
             )
         if view not in ("full", "local"):
             raise ValueError(f"view={view!r}: needed is 'full' or 'local'.")
-        if radius < 1 or radius != int(radius):
-            raise ValueError(f"radius={radius}: needed is a whole number of at least 1.")
-        self.size, self.view, self.radius = int(size), view, int(radius)
-        self.maze_seed = maze_seed
+        self.view, self.radius = view, base.check_whole("radius", radius, 1)
+        # A key keeps 32 bits of its seed: a larger one would be another's maze again.
+        self.maze_seed = (
+            None if maze_seed is None else base.check_whole("maze_seed", maze_seed, 0, 2**32 - 1)
+        )
         self._exit = np.array([self.size - 2] * 2, np.int32)
 
     @property

@@ -87,14 +87,9 @@ class Snake(base.Environment):
 
     def __init__(self, size: int = 15, start_length: int = 4) -> None:
         """A board; raises ValueError for a size or a length that cannot be."""
-        if not 3 <= size <= MAX_SIZE or size != int(size):
-            raise ValueError(f"size={size}: needed is a whole number from 3 to {MAX_SIZE}.")
-        if not 1 <= start_length <= size or start_length != int(start_length):
-            raise ValueError(
-                f"start_length={start_length}: needed is a whole number from 1 to the board's "
-                f"size {size}, because the snake starts straight."
-            )
-        self.size, self.start_length = int(size), int(start_length)
+        self.size = base.check_whole("size", size, 3, MAX_SIZE)
+        # The snake starts straight, so that it is at most as long as the board.
+        self.start_length = base.check_whole("start_length", start_length, 1, self.size)
         self._start_life, self._start_head = _start(self.size, self.start_length)
 
     @property

@@ -6,6 +6,7 @@ The other direction is `jaxrl.adapters.host`.
 from __future__ import annotations
 
 import functools
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -14,9 +15,10 @@ import numpy as np
 
 from jaxrl import spaces
 from jaxrl.environment import env_name, supports_render
-from jaxrl.errors import ConfigError, SpaceError, missing_extra
+from jaxrl.errors import ConfigError, SpaceError, check_range, missing_extra
 from jaxrl.types import EnvParams, PyTree
 from jaxrl.vector import vectorize
+from jaxrl_envs.draw import MIN_SIZE
 
 
 def to_gymnasium(
@@ -29,6 +31,9 @@ def to_gymnasium(
 ) -> Any:
     """One of our environments as a `gymnasium.Env`.
 
+    A discrete action that does not exist is refused, a continuous one beyond its bounds is the
+    environment's to clamp, as with Gymnasium's own.
+
     Args:
         env: the environment.
         params: its parameters; default its own.
@@ -37,7 +42,7 @@ def to_gymnasium(
 
     Raises:
         MissingExtraError: Gymnasium is not installed.
-        ConfigError: a render mode that it does not have.
+        ConfigError: a render mode that it does not have, or a picture too small.
     """
     made = _classes()["Env"]()
     made._set_up(env, params, render_mode, height, width)
@@ -60,10 +65,9 @@ def to_gymnasium_vector(
     A lane whose episode ends starts anew in the same step, as with Gymnasium's
     `AutoresetMode.SAME_STEP`: `infos["final_obs"]` then holds what the episode ended with.
 
-    Args and errors are those of `to_gymnasium`; `num_envs` is at least 1.
+    Args and errors are those of `to_gymnasium`; `num_envs` is a whole number of at least 1.
     """
-    from gymnasium.vector.utils import batch_space
-
+    batch_space = load_gymnasium().vector.utils.batch_space
     made = _classes()["VectorEnv"]()
     made._set_up(env, params, render_mode, height, width)
     made._venv = vectorize(env, num_envs)
@@ -110,18 +114,37 @@ class _Bridge:
         self._env, self.render_mode = env, render_mode
         self._params = env.default_params if params is None else params
         self.metadata = {**self.metadata, "render_modes": modes, "render_fps": 50}
-        self._key = jax.random.key(0)
+        self._key, self._state = jax.random.key(0), None
         if render_mode is not None:
+            check_range("height", height, MIN_SIZE, whole=True)
+            check_range("width", width, MIN_SIZE, whole=True)
             self._draw = jax.jit(
                 lambda state: env.render(state, self._params, height=height, width=width)
             )
 
-    def _check(self, action: Any) -> None:
+    def _taken(self, action: Any, lanes: tuple[int, ...] = ()) -> PyTree:
+        """The action as an array; raises ConfigError for one that does not exist."""
+        self._present()
         space = self._env.action_space(self._params)
-        if spaces.is_discrete(space) and not np.isin(action, np.arange(space.n)).all():
+        whole = spaces.is_discrete(space)
+        if not whole and not spaces.is_box(space):
+            return action
+        given, shape = np.asarray(action), (*lanes, *space.shape)
+        fits = given.dtype.kind in "biuf" and given.shape == shape
+        if not fits or not (np.isin(given, range(space.n)) if whole else np.isfinite(given)).all():
+            kind = f"one of 0 to {space.n - 1}" if whole else "finite numbers"
             raise ConfigError(
-                f"action={action} of {env_name(self._env)}: needed is one of 0 to {space.n - 1}."
+                f"action={action} of {env_name(self._env)}: needed is {kind}, of shape {shape}."
             )
+        return given.astype(np.dtype(space.dtype))
+
+    def _present(self) -> PyTree:
+        """The state; raises Gymnasium's ResetNeeded where there is none yet."""
+        if self._state is None:
+            raise load_gymnasium().error.ResetNeeded(
+                f"{env_name(self._env)} has no episode to step or to draw yet: call reset first."
+            )
+        return self._state
 
     def _next_key(self) -> jax.Array:
         self._key, key = jax.random.split(self._key)
@@ -140,14 +163,14 @@ class _SingleEnv(_Bridge):
     ) -> tuple[PyTree, dict[str, Any]]:
         """Starts an episode; the same seed gives the same one."""
         super().reset(seed=seed)
-        if seed is not None or not hasattr(self, "_state"):
+        if seed is not None or self._state is None:
             self._seed()
         obs, self._state = self._env.reset(self._next_key(), self._params)
         return jax.tree.map(np.asarray, obs), {}
 
     def step(self, action: Any) -> tuple[PyTree, float, bool, bool, dict[str, Any]]:
-        """One step; never resets. Raises ConfigError for a discrete action that is none."""
-        self._check(action)
+        """One step; never resets. Raises ConfigError for an action that does not exist."""
+        action = self._taken(action)
         out = self._step(self._next_key(), self._state, action)
         obs, self._state, reward, terminated, truncated = out
         return (
@@ -173,7 +196,7 @@ class _SingleEnv(_Bridge):
 
     def render(self) -> np.ndarray | None:
         """The present state's picture, uint8 `[height, width, 3]`; None without a render mode."""
-        return None if self.render_mode is None else np.asarray(self._draw(self._state))
+        return None if self.render_mode is None else np.asarray(self._draw(self._present()))
 
 
 class _Lanes(_Bridge):
@@ -186,7 +209,7 @@ class _Lanes(_Bridge):
         if seed is not None and not isinstance(seed, int | np.integer):
             raise ConfigError(f"seed={seed!r}: all lanes are drawn from one seed, give a number.")
         super().reset(seed=seed)
-        if seed is not None or not hasattr(self, "_state"):
+        if seed is not None or self._state is None:
             self._seed()
         self._state = jax.jit(self._venv.reset)(self._next_key(), self._params)
         return jax.tree.map(np.asarray, self._state.obs), {}
@@ -200,13 +223,14 @@ class _Lanes(_Bridge):
         self, actions: Any
     ) -> tuple[PyTree, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every lane; those whose episodes end start anew. Raises as one lane's."""
-        self._check(actions)
+        actions = self._taken(actions, (self._venv.num_envs,))
         self._state, step = self._step(self._next_key(), self._state, actions)
         ended = np.asarray(step.terminated | step.truncated)
         infos: dict[str, Any] = {}
-        for lane in np.flatnonzero(ended):
-            final = jax.tree.map(lambda x: np.asarray(x[lane]), step.next_obs)  # noqa: B023
-            infos = self._add_info(infos, {"final_obs": final, "final_info": {}}, int(lane))
+        finals = jax.tree.map(np.asarray, step.next_obs) if ended.any() else None
+        for lane in np.flatnonzero(ended).tolist():
+            final = jax.tree.map(itemgetter(lane), finals)
+            infos = self._add_info(infos, {"final_obs": final, "final_info": {}}, lane)
         return (
             jax.tree.map(np.asarray, self._state.obs),
             np.asarray(step.reward, np.float64),
@@ -219,7 +243,7 @@ class _Lanes(_Bridge):
         """A picture of each lane; None without a render mode."""
         if self.render_mode is None:
             return None
-        return tuple(np.asarray(jax.vmap(self._draw)(self._state.env)))
+        return tuple(np.asarray(jax.vmap(self._draw)(self._present().env)))
 
 
 @functools.cache

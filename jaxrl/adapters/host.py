@@ -102,7 +102,8 @@ class GymnasiumEnv:
             )
         except gymnasium.error.DependencyNotInstalled as error:
             raise MissingExtraError(f"Gymnasium cannot make {self.name!r}: {error}") from error
-        except (gymnasium.error.Error, TypeError) as error:
+        # Environments of theirs assert what their settings must be.
+        except (gymnasium.error.Error, AssertionError, TypeError, ValueError) as error:
             raise JaxrlError(f"Gymnasium cannot make {self.name!r}: {error}") from error
 
     @property

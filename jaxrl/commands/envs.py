@@ -16,7 +16,7 @@ from jaxrl.environment import (
     supports_describe,
     supports_render,
 )
-from jaxrl.presets import PRESETS
+from jaxrl.presets import PRESETS, known_as
 
 DOWNLOADS = {"MNISTBandit-bsuite"}
 """Listed without being made: a listing is no reason to download a data set."""
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
             table.add_row(name, "gymnax", "downloads its data when it is made", *"––––")
             continue
         env, params = make(name)
-        presets = [algorithm for algorithm, *rest in PRESETS if rest == [name]]
+        presets = [algorithm for algorithm, *rest in PRESETS if rest == [known_as(name)]]
         table.add_row(
             name,
             type(env).__module__.split(".")[0],

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxrl.commands.options import enable_compilation_cache
-from jaxrl.environment import make
+from jaxrl.commands.options import enable_compilation_cache, make_env
 from jaxrl.evaluation import evaluate, moved
 from jaxrl.records import EvalSummary
 from jaxrl.run.folder import by_setting, over_seeds
@@ -27,6 +26,8 @@ class EvalOptions:
     """Run folder."""
     env: str | None = None
     """Play in this one instead of where it was trained, such as gymnasium:CartPole-v1."""
+    env_params: tuple[str, ...] = ()
+    """Parameters of the environment, NAME=VALUE each; where it was trained, on top of those."""
     episodes: int = 100
     """Episodes per seed."""
     stochastic: bool = False
@@ -49,8 +50,10 @@ def main(argv: Sequence[str]) -> None:
         max_steps=options.max_steps,
     )
     algorithm, env_params = opened.algorithm, opened.env_params
-    if options.env is not None:
-        env, env_params = make(options.env)
+    if options.env is not None or options.env_params:
+        trained = opened.record.config
+        earlier = None if options.env else trained["env_arguments"] | trained["env_params"]
+        env, env_params = make_env(options.env or trained["env"], options.env_params, earlier)
         algorithm = moved(algorithm, env)
     summary = evaluate(algorithm, opened.policies, env_params, **settings)
     _report(options, opened.record.config, summary)
@@ -58,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _report(options: EvalOptions, config: dict[str, Any], summary: EvalSummary) -> None:
     kind = "sampled" if options.stochastic else "greedy"
-    where = options.env or config["env"]
+    where = " ".join([options.env or config["env"], *options.env_params])
     print(f"{config['algorithm']} on {where}, {options.episodes} {kind} episodes a seed")
     labels = config["labels"] or [{} for _ in config["seeds"]]
     for seed, label, returns, lengths in zip(

@@ -10,7 +10,7 @@ import jax
 from jaxrl.commands import train
 from jaxrl.environment import env_name
 from jaxrl.evaluation import moved
-from jaxrl.presets import PRESETS
+from jaxrl.presets import PRESETS, known_as
 from jaxrl.run.opening import open_run
 from jaxrl.types import Algorithm, PyTree
 
@@ -49,8 +49,7 @@ def trained_policy(choice: str, env: Any) -> tuple[str, Algorithm, PyTree] | Non
 
 def _preset_of(env: str) -> str | None:
     """The algorithm whose preset is taken: PPO's if there is one, else the first."""
-    env = env.removeprefix("gymnax:")
-    found = [algorithm for algorithm, name, *_ in PRESETS if name == env]
+    found = [algorithm for algorithm, name, *_ in PRESETS if name == known_as(env)]
     return "ppo" if "ppo" in found else next(iter(found), None)
 
 

@@ -1,6 +1,7 @@
 """Our environments as Gymnasium's."""
 
 import sys
+from functools import partial
 
 import gymnasium
 import jax
@@ -104,7 +105,40 @@ def test_render_modes_that_it_does_not_have():
         to_gymnasium(probes.ConstantReward(), render_mode="rgb_array")
 
 
+def test_pictures_that_are_too_small():
+    with pytest.raises(ConfigError, match="height=15 is out of range"):
+        to_gymnasium(make("CartPole-v1")[0], render_mode="rgb_array", height=15)
+
+
+def test_there_is_nothing_to_step_or_to_draw_before_a_reset():
+    env = make("CartPole-v1")[0]
+    for bridged in (to_gymnasium(env, render_mode="rgb_array"), to_gymnasium_vector(env, 2)):
+        with pytest.raises(gymnasium.error.ResetNeeded, match="CartPole-v1 has no episode"):
+            bridged.step(0)
+    with pytest.raises(gymnasium.error.ResetNeeded, match="call reset first"):
+        to_gymnasium(env, render_mode="rgb_array").render()
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "said"),
+    [
+        ("CartPole-v1", [0, 2], "needed is one of 0 to 1, of shape"),
+        ("CartPole-v1", [0, 1, 1], r"needed is one of 0 to 1, of shape \(2,\)"),
+        ("CartPole-v1", 1, r"of shape \(2,\)"),
+        ("CartPole-v1", ["left", "left"], "needed is one of 0 to 1"),
+        ("Pendulum-v1", [[0.0], [np.nan]], r"needed is finite numbers, of shape \(2, 1\)"),
+        ("Pendulum-v1", [0.0, 0.5], r"of shape \(2, 1\)"),
+    ],
+)
+def test_actions_of_lanes_that_do_not_exist(name, action, said):
+    lanes = to_gymnasium_vector(make(name)[0], 2)
+    lanes.reset(seed=0)
+    with pytest.raises(ConfigError, match=said):
+        lanes.step(action)
+
+
 def test_a_missing_gymnasium_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'jaxrl\[gymnasium\]'"):
-        to_space(make("CartPole-v1")[0].action_space())
+    for bridge in (to_space, partial(to_gymnasium_vector, num_envs=2)):
+        with pytest.raises(MissingExtraError, match=r"pip install 'jaxrl\[gymnasium\]'"):
+            bridge(make("CartPole-v1")[0])

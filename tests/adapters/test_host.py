@@ -175,6 +175,13 @@ def test_what_gymnasium_cannot_make(monkeypatch):
     with pytest.raises(JaxrlError, match=r"Gymnasium cannot make 'CartPole-v1': .*wheels"):
         make("gymnasium:CartPole-v1", wheels=4)
 
+    def refuses(*args, **settings):
+        raise AssertionError("gravity (current value: 3.0) must be between -12 and 0")
+
+    monkeypatch.setattr(gymnasium, "make", refuses)
+    with pytest.raises(JaxrlError, match=r"cannot make 'CartPole-v1': gravity .* between -12"):
+        make("gymnasium:CartPole-v1")
+
     def without(*args, **settings):
         raise gymnasium.error.DependencyNotInstalled("pip install 'gymnasium[box2d]'")
 

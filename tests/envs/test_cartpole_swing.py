@@ -104,6 +104,12 @@ def test_the_threshold_is_the_parameter_of_the_episodes_start():
     assert float(ENV.describe(state, wide)["swing_threshold"]) == 1.5
 
 
+@pytest.mark.parametrize("threshold", [0.0, -0.5, 2.4, float("nan")])
+def test_zones_that_cannot_be_are_refused(threshold):
+    with pytest.raises(ValueError, match=f"swing_threshold={threshold} .*x_threshold=2.4"):
+        PARAMS.replace(swing_threshold=threshold)
+
+
 def test_a_policy_that_balances_and_swings_scores_beyond_2000():
     """A controller that tilts the pole towards where the cart is to go."""
 

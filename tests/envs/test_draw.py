@@ -77,10 +77,24 @@ def test_to_uint8_rounds_and_clips():
     assert pixels.dtype == jnp.uint8 and pixels.tolist() == [0, 0, 1, 255, 255]
 
 
-@pytest.mark.parametrize(("height", "width"), [(8, 60), (60, 8)])
-def test_a_canvas_too_small_is_refused(height, width):
-    with pytest.raises(ValueError, match=f"height={height}, width={width}.*at least 16"):
+@pytest.mark.parametrize(("height", "width"), [(8, 60), (60, 8), (20.5, 60), ("a", 60)])
+def test_a_canvas_too_small_or_of_no_whole_pixels_is_refused(height, width):
+    with pytest.raises(ValueError, match=f"height={height!r}, width={width}.*at least 16"):
         draw.canvas(height, width)
+
+
+@pytest.mark.parametrize("center", [(30.2, 20.1), (1.0, 39.0), (57.0, -2.0), (-80.0, 90.0)])
+def test_a_window_shows_its_part_of_a_scene_and_stays_in_the_picture(center):
+    def scene(at):
+        ground = draw.background(at, (9, 9, 9))
+        return draw.paint(ground, draw.coverage(draw.disc(at, center, 5.0)), (200, 100, 50))
+
+    window = draw.window_around(AT, center, (6.5, 6.0))
+    assert (window.width, window.height) == (16, 14)
+    assert 0 <= window.left <= 60 - 16 and 0 <= window.top <= 40 - 14
+    picture = draw.redraw(jnp.full((40, 60, 3), 9, jnp.uint8), AT, window, scene)
+    np.testing.assert_array_equal(picture, draw.to_uint8(scene(AT)))
+    assert draw.window_around(AT, center, (99, 5))[1:] == (0, 12, 60)  # no larger than there is
 
 
 def test_no_pixel_is_gathered():

@@ -147,6 +147,13 @@ def test_actions_out_of_range_are_clamped_inside_jit_and_refused_outside(played)
             played.env.step_env(key, state, given, played.params)
 
 
+@pytest.mark.parametrize("action", ["left", None, np.zeros(3, np.int32), np.nan])
+def test_actions_that_are_none_are_refused(played, action):
+    state = jax.tree.map(lambda x: x[0], played.states)
+    with pytest.raises(ValueError, match="action="):
+        played.env.step_env(jax.random.key(3), state, action, played.params)
+
+
 def test_a_time_limit_is_at_its_step(played):
     env, limit = played.env, played.params.max_steps_in_episode
     state = jax.tree.map(lambda x: x[0], played.states).replace(time=jnp.int32(limit))

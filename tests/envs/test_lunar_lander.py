@@ -10,6 +10,7 @@ from jaxrl.env_check import check_env
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError
 from jaxrl.vector import rollout, vectorize
+from jaxrl_envs import draw
 from jaxrl_envs.lunar_lander import LunarLander, LunarLanderParams, engines, picture
 from jaxrl_envs.lunar_lander.geometry import HULL, placement
 from jaxrl_envs.lunar_lander.vectors import Pose, Vec2, Velocity, stack
@@ -128,9 +129,11 @@ def test_a_traced_action_that_does_not_exist_is_clamped():
         ({"gravity": -12.0}, r"gravity=-12.0 .*\(-12, 0\)"),
         ({"gravity": 1}, r"gravity=1 .*\(-12, 0\)"),
         ({"wind_power": 21.0}, r"wind_power=21.0 .*\[0, 20\]"),
+        ({"wind_power": np.array(30.0)}, r"wind_power=30.0 .*\[0, 20\]"),
         ({"turbulence_power": -0.1}, r"turbulence_power=-0.1 .*\[0, 2\]"),
         ({"enable_wind": "often"}, "enable_wind='often' .*True or False"),
         ({"solver": "slow"}, r"solver='slow'.*exact, fast"),
+        ({"continuous": "no"}, "continuous='no'.*True or False"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, said):
@@ -199,6 +202,25 @@ def test_pictures_are_gymnasiums(full_size):
         # a pixel beside its place makes 0.1 by itself.
         assert difference.mean() < 0.5
         assert (difference.max(-1) > 128).mean() < 2e-3
+
+
+def test_windows_of_the_picture_show_all_that_is_drawn():
+    """Wherever the lander is, and however its legs lie after a flight and a crash."""
+
+    @jax.jit
+    @jax.vmap
+    def draw_both(*scene):
+        at, unit = picture.canvas(400, 600)
+        whole = draw.to_uint8(picture.scene(at, *scene, unit))
+        return picture.render(*scene, height=400, width=600), whole
+
+    state = jax.tree.map(lambda leaf: leaf[::4], fly(KEY, LunarLanderParams(enable_wind=True))[0])
+    poses, power = state.world.poses, jax.tree.map(np.ones_like, state.power)
+    across = np.linspace(-11.0, 11.0, len(state.time), dtype=np.float32)[:, None]
+    moved = poses._replace(center=poses.center + Vec2(across, 7 * np.sin(across)))
+    for shown in (poses, moved):
+        windows, whole = map(np.asarray, draw_both(shown, state.terrain, power))
+        assert np.abs(windows.astype(int) - whole).max() <= 1
 
 
 def test_exhaust_is_drawn_behind_the_engines_that_fire(small):

@@ -137,11 +137,13 @@ def test_one_maze_for_all_episodes_or_a_new_one_for_each():
     ("arguments", "said"),
     [
         (dict(size=8), "size=8: rooms and walls alternate.*type size=9"),
-        (dict(size=3), "size=3: needed is an odd whole number from 5 to 101"),
+        (dict(size=3), "size=3: needed is a whole number from 5 to 101"),
         (dict(size=103), "size=103: needed"),
         (dict(size=7.5), r"size=7\.5: needed"),
         (dict(view="map"), "view='map': needed is 'full' or 'local'"),
-        (dict(view="local", radius=0), "radius=0"),
+        (dict(view="local", radius=0), "radius=0: needed is a whole number of at least 1"),
+        (dict(maze_seed=1.5), r"maze_seed=1\.5: needed"),
+        (dict(maze_seed=2**32), "maze_seed=4294967296: needed"),
     ],
 )
 def test_mazes_that_cannot_be(arguments, said):

@@ -49,8 +49,10 @@ class LunarLander(base.Environment):
                 it lands a little less softly, so that what is learned in it carries over.
 
         Raises:
-            ValueError: a solver that does not exist.
+            ValueError: a solver that does not exist, or `continuous` neither True nor False.
         """
+        if not isinstance(continuous, bool):
+            raise ValueError(f"continuous={continuous!r}: needed is True or False.")
         if solver not in SOLVERS:
             raise ValueError(f"solver={solver!r}: needed is one of {', '.join(SOLVERS)}.")
         self.continuous = continuous
@@ -113,14 +115,16 @@ class LunarLander(base.Environment):
         """The engines' power; ValueError for a concrete action that does not exist."""
         if self.continuous:
             _refuse_unless(
-                lambda given: (np.abs(given) <= 1).all() and given.shape[-1:] == (2,),
+                lambda given: bool((np.abs(given) <= 1).all()),
                 action,
+                (2,),
                 "[main, side], each in [-1, 1]",
             )
             return engines.continuous_power(jnp.asarray(action, jnp.float32))
         _refuse_unless(
-            lambda given: np.isin(given, range(4)).all(),
+            lambda given: bool(np.isin(given, range(4))),
             action,
+            (),
             "0 (nothing), 1 (left engine), 2 (main engine) or 3 (right engine)",
         )
         return engines.discrete_power(jnp.clip(action, 0, 3))
@@ -228,8 +232,13 @@ class LunarLander(base.Environment):
         )
 
 
-def _refuse_unless(exists: Callable[[np.ndarray], bool], action: Any, needed: str) -> None:
-    if not isinstance(action, jax.core.Tracer) and not exists(np.asarray(action)):
+def _refuse_unless(
+    exists: Callable[[np.ndarray], bool], action: Any, shape: tuple[int, ...], needed: str
+) -> None:
+    if isinstance(action, jax.core.Tracer):
+        return
+    given = np.asarray(action)
+    if given.dtype.kind not in "biuf" or given.shape != shape or not exists(given):
         raise ValueError(f"action={action} of LunarLander: needed is {needed}.")
 
 

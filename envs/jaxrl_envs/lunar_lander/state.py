@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import numpy as np
 from flax import struct
 
 from jaxrl_envs import base
@@ -56,8 +55,8 @@ class LunarLanderParams(base.EnvParams):
             ("turbulence_power", 0.0, 2.0, False),
         ):
             value = getattr(self, name)
-            if not isinstance(value, int | float | np.number):
-                continue  # traced, or an array on its way through jax: its number is not known
+            if not base.is_number(value):
+                continue  # its number is not known
             inside = low < value < high if is_open else low <= value <= high
             if not inside:
                 brackets = "()" if is_open else "[]"
