@@ -166,7 +166,7 @@ def test_a_packed_reply_is_unpacked(to, pack):
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
     with replying(head.encode() + body) as peer:
         assert post(to(f"http://{peer.at}")).body == b'{"a": 1}'
-    torn = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n".encode()
+    torn = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n"
     with replying(torn + body[:9]) as peer, pytest.raises(NoReply, match="cannot be unpacked"):
         post(to(f"http://{peer.at}"))
 
