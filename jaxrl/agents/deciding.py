@@ -128,14 +128,14 @@ class Decider:
         """The plan in an answer, or None and what is wrong."""
         if not isinstance(answer.outcome, Ok):
             return None, failure(answer)
-        text = answer.outcome.text
+        text, complete = answer.outcome.text, answer.outcome.complete
         if self.config.held is None:
             try:
                 limit = self.config.plan_limit
                 return read_plan(text, self.actions, limit, self._compile_rule), ""
             except PlanError as error:
                 return None, str(error)
-        action, problem = read_answer(text, self.actions)
+        action, problem = read_answer(text, self.actions, complete=complete)
         return (None, problem) if action is None else (Plan([action] * self.config.held), "")
 
     def _decision(

@@ -14,7 +14,7 @@ from jaxrl.errors import ModelError
 from jaxrl.evaluation import evaluation_key, play_episodes
 from jaxrl.run.video import rollout_frames
 from jaxrl.vlm.asker import Asker
-from jaxrl.vlm.messages import OverBudget, Refused, TimedOut, TransportError
+from jaxrl.vlm.messages import Ok, OverBudget, Refused, TimedOut, TransportError
 
 RULE = """def act(state):
     falling = state.pole_angle + 0.3 * state.pole_angular_velocity
@@ -112,6 +112,15 @@ def test_an_invalid_answer_is_mended_once_and_only_in_its_lane(play):
     assert [d.invalid for d in played.decisions] == [True] + [False] * 5
     assert not any(d.fallback for d in played.decisions)
     assert played.decisions[0].said[0] == "Up, perhaps?" and len(played.decisions[0].answers) == 2
+
+
+def test_an_answer_that_was_cut_off_is_mended(play):
+    def script(prompt):
+        return lean(prompt) if len(prompt.turns) > 1 else Ok("Perhaps 'push left'", complete=False)
+
+    played, _, client = play(script, steps=1, episodes=1)
+    assert "was cut off" in client.asked[1].turns[2].text
+    assert played.decisions[0].invalid and not played.decisions[0].fallback
 
 
 def test_after_two_invalid_answers_the_fallback_is_taken_and_counted(play):
