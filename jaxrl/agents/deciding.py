@@ -15,6 +15,10 @@ from jaxrl.errors import ModelError
 from jaxrl.vlm.asker import Answer, Asker
 from jaxrl.vlm.messages import Ok, OverBudget, Prompt, Refused, TimedOut, TransportError
 
+SILENT = 3
+"""Decisions in a row, of all lanes, that nobody answers before an agent gives up: what it played
+from there on would be its fallback's, and not the model's."""
+
 
 @dataclasses.dataclass
 class Decision:
@@ -73,6 +77,7 @@ class Decider:
         self.prompter, self.asker = prompter, asker
         self.config, self.actions = prompter.config, prompter.world.actions
         self._compile_rule = compile_rule
+        self._silent = 0
         self._examples = {example.assistant.text for example in prompter.examples}
         world = prompter.world
         if self.config.fallback is not None:
@@ -86,10 +91,12 @@ class Decider:
         """A plan for each `(lane, sight)`; at most two batches are asked.
 
         Raises:
-            ModelError: nothing more can be asked: a wrong key, or a budget that is spent.
+            ModelError: nothing more can be asked (a wrong key, a budget that is spent), or nobody
+                has answered for long.
         """
         prompts = [self.prompter.prompt(sight) for _, sight in sights]
         answers = self._ask(prompts)
+        self._require_some(answers)
         read = [self._read(answer) for answer in answers]
         asked = [[answer] for answer in answers]
         # Only what was said can be mended; a refusal or a failure is not asked again.
@@ -123,6 +130,17 @@ class Decider:
                     "the same store: what has been asked is not asked again."
                 )
         return answers
+
+    def _require_some(self, answers: list[Answer]) -> None:
+        """Gives up where again and again nothing came from the model."""
+        heard = any(isinstance(answer.outcome, (Ok, Refused)) for answer in answers)
+        self._silent = 0 if heard else self._silent + 1
+        if self._silent >= SILENT:
+            self._silent = 0
+            raise ModelError(
+                f"the model has not answered {SILENT} decisions in a row: {failure(answers[-1])}. "
+                "Run again with the same store: what has been answered is not asked again."
+            )
 
     def _read(self, answer: Answer) -> tuple[Plan | None, str]:
         """The plan in an answer, or None and what is wrong."""

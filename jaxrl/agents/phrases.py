@@ -71,8 +71,10 @@ LISTING = re.compile(
 TAGGED = re.compile(r"<(?:final_)?(?:answer|action|move)>(.*?)</", re.IGNORECASE | re.DOTALL)
 
 WAYS = frozenset(
-    ("left", "right", "up", "down", "clockwise", "counter clockwise", "counterclockwise")
-    + ("nothing", "none")
+    (
+        *("left", "right", "up", "down", "nothing", "none"),
+        *("clockwise", "counter clockwise", "counterclockwise"),
+    )
 )
 """Names, `plain`, that also tell how things lie or move: in quotes, they may decide nothing."""
 DESCRIBED = re.compile(

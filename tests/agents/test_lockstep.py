@@ -1,5 +1,6 @@
 """Episodes side by side: those that evaluation plays, asked for in one batch a decision."""
 
+import itertools
 import json
 
 import jax
@@ -146,6 +147,15 @@ def test_a_wrong_key_and_a_spent_budget_stop_the_agent(play):
         play(lambda _: TransportError("wrong key", 401, fatal=True))
     with pytest.raises(ModelError, match="budget is spent: 2usd"):
         play(lambda _: OverBudget("2usd of 2usd"))
+
+
+def test_a_model_that_nobody_hears_of_is_given_up_and_one_lane_that_hears_is_not(play):
+    dead = TransportError("the line is dead")
+    with pytest.raises(ModelError, match=r"3 decisions in a row: \(no answer: the line is dead\)"):
+        play(lambda _: dead, steps=9)
+    lanes = itertools.cycle([dead, "'push left'"])
+    played, _, client = play(lambda _: next(lanes), steps=6)
+    assert len(client.batches) == 6 and sum(d.unanswered for d in played.decisions) == 6
 
 
 def test_a_plan_that_cannot_be_followed_is_answered_with_the_reason(play):
