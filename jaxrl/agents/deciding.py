@@ -120,16 +120,23 @@ class Decider:
         ]
 
     def _ask(self, prompts: list[Prompt]) -> list[Answer]:
-        answers = self.asker.ask(prompts)
-        if self.asker.fatal is not None:
-            raise ModelError(f"the model cannot be asked: {self.asker.fatal.reason}")
-        for answer in answers:
-            if isinstance(answer.outcome, OverBudget):
+        """Asks for all; what the budget had no room for beside the others, after them."""
+        answers: list[Answer | None] = [None] * len(prompts)
+        waiting = list(range(len(prompts)))
+        while waiting:
+            came = self.asker.ask([prompts[i] for i in waiting])
+            if self.asker.fatal is not None:
+                raise ModelError(f"the model cannot be asked: {self.asker.fatal.reason}")
+            over = [a.outcome for a in came if isinstance(a.outcome, OverBudget)]
+            if len(over) == len(waiting):
                 raise ModelError(
-                    f"the budget is spent: {answer.outcome.reason}. Raise it and run again with "
-                    "the same store: what has been asked is not asked again."
+                    f"the budget is spent: {over[0].reason}. Raise it and run again with the same "
+                    "store: what has been asked is not asked again."
                 )
-        return answers
+            for i, answer in zip(waiting, came, strict=True):
+                answers[i] = None if isinstance(answer.outcome, OverBudget) else answer
+            waiting = [i for i in waiting if answers[i] is None]
+        return [answer for answer in answers if answer is not None]
 
     def _require_some(self, answers: list[Answer]) -> None:
         """Gives up where again and again nothing came from the model."""

@@ -15,7 +15,10 @@ from jaxrl.errors import ModelError
 from jaxrl.evaluation import evaluation_key, play_episodes
 from jaxrl.run.video import rollout_frames
 from jaxrl.vlm.asker import Asker
-from jaxrl.vlm.messages import Ok, OverBudget, Refused, TimedOut, TransportError
+from jaxrl.vlm.budget import Budget
+from jaxrl.vlm.client import Sampling
+from jaxrl.vlm.messages import Ok, OverBudget, Refused, TimedOut, TransportError, Usage
+from jaxrl.vlm.prices import worst_case
 
 RULE = """def act(state):
     falling = state.pole_angle + 0.3 * state.pole_angular_velocity
@@ -147,6 +150,20 @@ def test_a_wrong_key_and_a_spent_budget_stop_the_agent(play):
         play(lambda _: TransportError("wrong key", 401, fatal=True))
     with pytest.raises(ModelError, match="budget is spent: 2usd"):
         play(lambda _: OverBudget("2usd of 2usd"))
+
+
+def test_lanes_that_the_budget_has_no_room_for_at_once_are_asked_after_the_others(play):
+    """Before a call the worst is set aside: for two of five lanes, though all can be paid."""
+
+    def script(prompt):
+        return Ok(lean(prompt), Usage(100, 10))
+
+    worst = worst_case(play(script, steps=1, episodes=1)[2].asked[0], Sampling(), None).tokens
+    budget = Budget(tokens=5 * 110 + 2 * worst)
+    played, agent, client = play(script, steps=2, episodes=5, budget=budget)
+    assert len(played.decisions) == 10 and not any(d.fallback for d in played.decisions)
+    assert agent.asker.budget.spent.tokens == 10 * 110
+    assert len(client.batches) > 2
 
 
 def test_a_model_that_nobody_hears_of_is_given_up_and_one_lane_that_hears_is_not(play):
