@@ -13,7 +13,8 @@ from jaxrl.agents.plans import CompileRule, Plan, PlanError, read_plan
 from jaxrl.agents.prompting import Prompter, Sight
 from jaxrl.errors import ModelError
 from jaxrl.vlm.asker import Answer, Asker
-from jaxrl.vlm.messages import Ok, OverBudget, Prompt, Refused, TimedOut, TransportError
+from jaxrl.vlm.messages import Ok, OverBudget, Prompt, Refused, TimedOut, TransportError, Usage
+from jaxrl.vlm.prices import Price
 
 SILENT = 3
 """Decisions in a row, of all lanes, that nobody answers before an agent gives up: what it played
@@ -34,6 +35,7 @@ class Decision:
         fallback: the action is the fallback, because nothing was decided.
         copied: the answer is that of an example, word for word.
         answers: how asking went, one for each time.
+        price: the model's, or None where nobody knows it.
     """
 
     lane: int
@@ -45,6 +47,7 @@ class Decision:
     fallback: bool
     copied: bool
     answers: list[Answer]
+    price: Price | None = None
 
     @property
     def invalid(self) -> bool:
@@ -67,6 +70,11 @@ class Decision:
         usages = [getattr(a.outcome, "usage", None) for a in self.answers]
         known = [usage for usage in usages if usage is not None]
         return sum(u.input_tokens for u in known), sum(u.output_tokens for u in known)
+
+    @property
+    def dollars(self) -> float | None:
+        """What its tokens cost, whether they were paid for now or earlier; None if unknown."""
+        return None if self.price is None else self.price.of(Usage(*self.tokens))
 
 
 class Decider:
@@ -185,6 +193,7 @@ class Decider:
             fallback=fallback,
             copied=bool(self._examples) and said[-1].strip() in self._examples,
             answers=answers,
+            price=self.asker.price,
         )
         return decision, plan
 

@@ -93,4 +93,6 @@ def _message(turn: Turn) -> dict[str, Any]:
         data = base64.b64encode(image.png).decode()
         source = {"type": "base64", "media_type": "image/png", "data": data}
         parts.append({"type": "image", "source": source})
-    return {"role": turn.role, "content": [*parts, {"type": "text", "text": turn.text}]}
+    if turn.text.strip():  # a part without text is turned down
+        parts.append({"type": "text", "text": turn.text})
+    return {"role": turn.role, "content": parts}

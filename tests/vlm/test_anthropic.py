@@ -44,6 +44,12 @@ def test_schemas_are_sent_and_what_the_provider_does_not_know_is_not():
     assert [part["type"] for part in body["messages"][0]["content"]] == ["image", "text"]
 
 
+def test_a_picture_may_be_shown_without_a_word():
+    with FakeServer() as server:
+        ask(server, Prompt.of("", Image(b"png")))
+    assert [part["type"] for part in server.requests[0].body["messages"][0]["content"]] == ["image"]
+
+
 def test_bounds_are_told_in_words_since_the_provider_turns_them_down():
     transform = pytest.importorskip("anthropic").transform_schema
     for schema in (
