@@ -98,6 +98,11 @@ def check_settings(config: AgentConfig, env: Any, world: World) -> AgentConfig:
 
 
 def _check_seen(config: AgentConfig, env: Any, name: str) -> None:
+    if not supports_render(env) and not supports_describe(env):
+        raise ConfigError(
+            f"{name} can neither be drawn nor describes its state: there is nothing to show a "
+            "model. Write a `render` or a `describe` for it in a wrapper."
+        )
     if "frame" in config.shown and not supports_render(env):
         raise ConfigError(f"{name} cannot be drawn: type --observe text.")
     if "state" in config.shown and not supports_describe(env):

@@ -23,6 +23,9 @@ from jaxrl.vlm.messages import Image, Ok, Outcome, Prompt
 
 LOOK = "Describe this picture."
 
+COVERING = frozenset(("grid", "marks", "crop"))
+"""Aids that draw over frames or cut them, so that the captioner would not know them again."""
+
 STEP, FLAG_DISTANCE, HALF_TRACK = 0.02, 4.0, 2.4
 """Seconds a step, metres between the lander's flags and from a track's middle to its end: what
 turns the captioner's words into the units of the heuristics."""
@@ -48,7 +51,7 @@ class RulesOverWords:
             )
         if "frame" not in config.shown:
             raise ConfigError("the captioner looks at frames: type --observe image or both.")
-        covering = {"grid", "marks", "crop"} & set(config.aids)
+        covering = COVERING & set(config.aids)
         if covering:
             raise ConfigError(
                 f"the captioner reads plain frames: leave out {', '.join(sorted(covering))}."

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+import jaxrl
+from jaxrl.agents.worlds import world_of
 from jaxrl.cli import main
+from jaxrl.commands.agent_options import AgentOptions, variants_of
 
 SMALL = ["--episodes", "2", "--max-steps", "6", "--height", "40", "--width", "60"]
 
@@ -59,6 +62,18 @@ def test_an_ablation_has_a_row_for_every_aid(agent, tmp_path):
     for player in ("no aids", "+ facts", "+ history", "all aids", "random"):
         assert f"| {player} " in text
     assert (tmp_path / "run" / "all-aids" / "episode.html").is_file()
+
+
+def test_an_ablation_of_the_captioner_leaves_out_what_it_cannot_see_through():
+    env, params = jaxrl.make("CartPole-v1")
+    world = world_of(env, params)
+
+    def names(**options):
+        return list(variants_of(AgentOptions("CartPole-v1", **options), env, world))
+
+    aids = [f"+ {aid}" for aid in ("upscale", "strip", "facts", "history", "lookahead")]
+    assert names(ablate=True) == ["no aids", *aids, "all aids"]
+    assert "+ grid" in names(ablate=True, client="openai:m")
 
 
 @pytest.mark.parametrize(

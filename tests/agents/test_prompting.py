@@ -220,6 +220,18 @@ def test_settings_that_do_not_fit_are_refused_at_once(cartpole, settings, error,
         build(cartpole[0], **settings)
 
 
+class Without:
+    """An environment that lacks something."""
+
+    def __init__(self, name, env):
+        self._name, self._env = name, env
+
+    def __getattr__(self, name):
+        if name == self._name:
+            raise AttributeError(name)
+        return getattr(self._env, name)
+
+
 def test_what_an_environment_cannot_give_is_refused(cartpole):
     pendulum, _ = jaxrl.make("Pendulum-v1")
     with pytest.raises(SpaceError, match=r"numbers \(torque\).*type --answer json"):
@@ -229,11 +241,13 @@ def test_what_an_environment_cannot_give_is_refused(cartpole):
     maze, _ = jaxrl.make("RobotMaze-v0")
     with pytest.raises(ConfigError, match="aid 'facts' cannot be given in RobotMaze-v0"):
         build(maze, aids=("facts",))
-    gymnasium, _ = jaxrl.make("gymnasium:CartPole-v1")
     with pytest.raises(ConfigError, match="cannot be drawn: type --observe text"):
-        build(gymnasium)
+        build(Without("render", cartpole[0]))
     with pytest.raises(ConfigError, match="does not describe its state: type --observe image"):
-        build(gymnasium, observe="text")
+        build(Without("describe", cartpole[0]), observe="text")
+    gymnasium, _ = jaxrl.make("gymnasium:CartPole-v1")
+    with pytest.raises(ConfigError, match="nothing to show a model"):
+        build(gymnasium)
 
 
 def test_defaults_follow_the_actions(cartpole):
