@@ -64,6 +64,14 @@ def test_an_ablation_has_a_row_for_every_aid(agent, tmp_path):
     assert (tmp_path / "run" / "all-aids" / "episode.html").is_file()
 
 
+def test_playing_tells_how_it_goes(agent, monkeypatch):
+    monkeypatch.setattr("jaxrl.commands.agent.EVERY", 0.0)
+    flags = ["--client", "scripted", "--observe", "text", "--trained", "none", "--no-gif"]
+    status, text = agent("CartPole-v1", *SMALL, *flags)
+    assert status == 0
+    assert "scripted: 2 of 2 episodes under way; 4 asked, 4 calls, 0 cached" in text
+
+
 def test_an_ablation_of_the_captioner_leaves_out_what_it_cannot_see_through():
     env, params = jaxrl.make("CartPole-v1")
     world = world_of(env, params)
