@@ -230,7 +230,7 @@ def _close(connection: http.client.HTTPConnection | None) -> None:
 def _why(error: Exception) -> str:
     hint = ""
     if isinstance(error, ssl.SSLCertVerificationError):
-        hint = " (name the file of an authority of your own in SSL_CERT_FILE)"
+        hint = " (name a file with the authorities that you trust in SSL_CERT_FILE)"
     return f"{type(error).__name__}: {error}{hint}"
 
 
