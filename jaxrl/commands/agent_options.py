@@ -91,7 +91,7 @@ def variants_of(options: AgentOptions, env: Any, world: World) -> dict[str, Agen
     """Name to settings of the agents to be played, defaults filled in.
 
     Raises:
-        ConfigError: what `check_settings` raises, or a part that cannot be left out.
+        JaxrlError: what `check_settings` raises.
     """
     config = AgentConfig(
         observe=options.observe,
@@ -104,9 +104,6 @@ def variants_of(options: AgentOptions, env: Any, world: World) -> dict[str, Agen
         height=options.height,
         width=options.width,
     )
-    for part in config.leave_out:
-        if part not in ("goal", "actions"):
-            raise ConfigError(f"--leave-out {part}: needed is goal or actions, or both.")
     aids = tuple(filter(None, options.aids.split(",")))
     if options.aids == "default":
         aids = ("strip",) if options.client == "captioner" and options.observe != "text" else ()

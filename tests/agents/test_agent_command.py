@@ -91,7 +91,7 @@ def test_an_ablation_of_the_captioner_leaves_out_what_it_cannot_see_through():
         (["CartPole-v1", "--aids", "stripes"], "did you mean 'strip'"),
         (["CartPole-v1", "--observe", "text"], "the captioner looks at frames"),
         (["CartPole-v1", "--aids", "grid"], "the captioner reads plain frames: leave out grid"),
-        (["CartPole-v1", "--leave-out", "state"], "needed is goal or actions"),
+        (["CartPole-v1", "--leave-out", "state"], "unknown part to leave out 'state'"),
         (["Pendulum-v1", "--answer", "quoted"], "cannot be answered by a name in quotes"),
         (["Acrobot-v1"], "the captioner has no rules for Acrobot"),
         (["CartPole-v1", "--client", "scripted", "--trained", "nowhere"], "nowhere"),

@@ -250,6 +250,16 @@ def test_what_an_environment_cannot_give_is_refused(cartpole):
         build(gymnasium)
 
 
+def test_words_that_settings_do_not_know_are_refused(cartpole):
+    for settings in ({"observe": "picture"}, {"answer": "yaml"}, {"leave_out": ("frame",)}):
+        (word,) = (w if isinstance(w, str) else w[0] for w in settings.values())
+        with pytest.raises(UnknownNameError, match=f"unknown .* '{word}'"):
+            build(cartpole[0], **settings)
+    with pytest.raises(ConfigError, match="type a number of steps"):
+        build(cartpole[0], cadence=0)
+    assert build(cartpole[0], cadence=4).config.held == 4
+
+
 def test_defaults_follow_the_actions(cartpole):
     assert build(cartpole[0]).config.answer == "quoted"
     assert build(cartpole[0], cadence="plan").config.answer == "json"
