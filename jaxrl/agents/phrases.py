@@ -86,7 +86,7 @@ DESCRIBED = re.compile(
 ACTS = re.compile(
     r"\b(?:should|must|needs?|have to|has to|will|can|go|let|push|move|steer|turn|keep|send|best|"
     r"safest|better|action|answer|choice|choose|choosing|pick|decide|option|do)\b"
-    r"|(?:\b(?:so|then|therefore|thus|hence)|->|→|=>)\W*$",
+    r"|(?:\b(?:so|then|therefore|thus|hence|it(?:'s|’s| is))|->|→|=>)\W*$",
     re.IGNORECASE,
 )
 """Words that make a sentence about the scene one about what to do in it."""
