@@ -44,6 +44,10 @@ from jaxrl.agents.phrases import (
     WORD,
 )
 
+LONGEST, MOST = 400, 60
+"""Characters of a sentence, and names from the last on, that are weighed: small models say the same
+over and over till `max_tokens` ends it, and each name takes as long as its sentence is."""
+
 
 class Reading(NamedTuple):
     """What an answer comes to.
@@ -174,15 +178,14 @@ def _of_prose(text: str, actions: Actions, complete: bool) -> Reading:
 
 
 def _candidates(text: str, actions: Actions) -> list[_Found]:
-    """The valid names that stand between marks, in order."""
+    """The valid names that stand between marks, in order; the last ones of very many."""
     pattern = re.compile(
         rf"(?<![{WORD}])[{OPENING}]+\s*({actions.pattern})\s*[.!,;:]?\s*[{CLOSING}]+(?![{WORD}])",
         re.IGNORECASE,
     )
     spoken = actions.spoken
-    return [
-        _Found(spoken[plain(m[1])], plain(m[1]), m.start(), m.end()) for m in pattern.finditer(text)
-    ]
+    last = list(pattern.finditer(text))[-MOST:]
+    return [_Found(spoken[plain(m[1])], plain(m[1]), m.start(), m.end()) for m in last]
 
 
 def _bare(text: str, actions: Actions) -> int | None:
@@ -199,7 +202,7 @@ def _bare(text: str, actions: Actions) -> int | None:
 
 def _before(text: str, found: _Found) -> str:
     """The sentence up to the action."""
-    return re.split(r"[.!?](?=\s)|\n", text[: found.start])[-1]
+    return re.split(r"[.!?](?=\s)|\n", text[max(0, found.start - LONGEST) : found.start])[-1]
 
 
 def _denied(text: str, found: _Found) -> bool:

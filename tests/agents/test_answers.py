@@ -1,6 +1,7 @@
 """What models say, and what a reader takes from it: never an action that nobody chose."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,13 @@ def test_an_answer_that_was_cut_off_decides_by_what_it_says_and_not_by_where_it_
     for text in (weighed, "fire main", "My options:\n'fire main'"):
         reading = read_answer(text, LANDER.actions, complete=False)
         assert reading.action is None and "cut off" in reading.problem
+
+
+def test_a_model_that_says_the_same_for_ever_is_soon_read():
+    began = time.perf_counter()
+    for text in ("'left' ", "I could go 'left' or 'up', but ", "the snake is heading 'up' and "):
+        read_answer(text * (20_000 // len(text)), SNAKE.actions)
+    assert time.perf_counter() - began < 3.0
 
 
 def test_a_problem_says_what_to_say_instead():
