@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from jaxrl.agents.deciding import Decider
@@ -54,6 +55,7 @@ class VlmAgent:
         num_episodes: int,
         max_steps: int,
         film: bool = False,
+        told: Callable[[int], None] | None = None,
     ) -> Played:
         """Plays whole episodes side by side; see `lockstep`.
 
@@ -63,13 +65,15 @@ class VlmAgent:
             num_episodes: `E`.
             max_steps: where to give up on an episode.
             film: keep the states of the first one.
+            told: hears after every decision how many episodes are under way.
 
         Raises:
-            ModelError: nothing more can be asked (a wrong key, a budget that is spent).
+            ModelError: nothing more can be asked (a wrong key, a budget that is spent), or nobody
+                has answered for long.
         """
         if self._lockstep is None or self._lockstep[0] is not env_params:
             self._lockstep = env_params, Lockstep(self.env, env_params, self._decider)
-        return self._lockstep[1].play(key, num_episodes, max_steps, film=film)
+        return self._lockstep[1].play(key, num_episodes, max_steps, film=film, told=told)
 
 
 def vlm_agent(

@@ -135,15 +135,20 @@ def _sparse(labels: list[str], share: float) -> list[tuple[int, str]]:
 
 
 def draw_marks(frame: np.ndarray, marks: list[Mark]) -> np.ndarray:
-    """The frame with a ring around each mark and its label beside it."""
+    """The frame with a ring around each mark and its label beside it, where no other one is."""
     image, pen, size = _pen(frame)
     radius = max(4, min(frame.shape[:2]) // 40)
+    taken: list[tuple[float, float, float]] = []  # left, right and top of the labels so far
     for mark in marks:
         box = (mark.x - radius, mark.y - radius, mark.x + radius, mark.y + radius)
         pen.ellipse(box, outline=MARK_COLOR)
         width = pen.textlength(mark.label)
         x = min(mark.x + radius + 2, frame.shape[1] - width - 1)
         y = float(np.clip(mark.y - radius - size, 0, max(0, frame.shape[0] - size - 2)))
+        for left, right, top in sorted(taken, key=lambda label: label[2]):
+            if left < x + width and x < right and abs(top - y) < size:
+                y = top + size
+        taken.append((x, x + width, y))
         pen.text((x, y), mark.label, fill=MARK_COLOR)
     return np.asarray(image)
 

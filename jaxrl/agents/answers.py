@@ -21,63 +21,32 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrl.agents.actions import Actions, plain
+from jaxrl.agents.phrases import (
+    ACTS,
+    CLOSING,
+    COMPARED,
+    CONDITION,
+    CUE,
+    DECIDED,
+    DENIED,
+    DESCRIBED,
+    DISMISSED,
+    ENDS,
+    LISTING,
+    OPENING,
+    REFUSED,
+    SUPPOSED,
+    TAGGED,
+    THOUGHT_BEGINS,
+    THOUGHT_ENDS,
+    WAYS,
+    WITHDRAWN,
+    WORD,
+)
 
-OPENING, CLOSING = "'\"`*_(\\[{<‘“„‚«‹「『《【（", "'\"`*_)\\]}>’”“»›」』》】）"  # noqa: RUF001
-"""What may stand around an action."""
-
-CUE = (
-    r"(?:(?:my |the |final |best |chosen |next |recommended |selected |correct )*"
-    r"(?:action|answer|decision|choice|move|command|response|output|acci[oó]n|respuesta|aktion|"
-    r"antwort|r[eé]ponse|動作|行动|动作|答案|действие|ответ)\b)"
-)
-DECIDED = re.compile(
-    rf"(?:{CUE}[^.;!?\n]*?(?::|：|=|\bis\b|\bwould be\b|\bshould be\b|\bes\b|\bist\b|\best\b|是)"  # noqa: RUF001
-    r"|\b(?:i|we|you|let's|let me|let us|i'd|i'll|we'll|i'm)\s+(?:\w+\s+){0,3}?"
-    r"(?:choose|chose|pick|select|recommend|take|use|apply|go with|going with|opt for|decide on|"
-    r"suggest|answer|execute|issue|do|try)\b"
-    r"|\b(?:choosing|therefore|thus|hence|so|final(?:ly)?|conclusion|→|=>|->)\b"
-    r"|\b(?:should|must|need to|want to|will)\s*$"
-    r"|(?:我选择|选择|因此|所以|elijo|je choisis|ich wähle|выбираю|escolho))"
-    r"[^.;!?\n]*$",
-    re.IGNORECASE,
-)
-"""The words before an action that make it a decision, up to the action."""
-
-DENIED = re.compile(
-    r"(?:\b(?:not|never|avoid|avoiding|instead of|rather than|without|against|no need|stop|than|"
-    r"over|unlike|except|neither|nor|no|wrong|previous(?:ly)?|last time|was|were|had)\b"
-    r"|n't\b|n’t\b|cannot\b)[^.;:,!?\n]*$",
-    re.IGNORECASE,
-)
-SUPPOSED = re.compile(
-    r"\b(?:if|unless|could|might|may|whether|consider(?:ing|ed)?|maybe|perhaps|either|between|"
-    r"options?|e\.g|for example|such as|like|after|before|once|then)\b[^.;:!?\n]*$"
-    r"|\b(?:when|while)\b[^.;:,!?\n]*$",
-    re.IGNORECASE,
-)
-CONDITION = re.compile(r"\b(?:if|unless|whether|when|could|might|may)\b[^,]*$", re.IGNORECASE)
-"""What turns the decision right after it into none; after a comma the sentence goes on without."""
-COMPARED = re.compile(r"^\W*(?:rather than|instead of|over|(?:and )?not)\W+$", re.IGNORECASE)
-"""What stands between an action that is taken and one that is not."""
-DISMISSED = re.compile(
-    r"^\W*\b(?:would|could|might|may|isn't|is not|won't|will not|wouldn't|can't|cannot|doesn't|"
-    r"does not|is (?:too|wrong|bad|risky|useless|dangerous|ineffective|unsafe|out)|makes|is worse|"
-    r"seems (?:wrong|bad|risky)|was|had)\b",
-    re.IGNORECASE,
-)
-REFUSED = re.compile(
-    r"\b(?:i(?:'m| am) sorry|i apologi[sz]e|i (?:can't|cannot|can not|won't|am unable to|"
-    r"am not able to)\s+(?:\w+\s+){0,2}(?:help|assist|do|comply|provide|play|control|see|view|"
-    r"choose|decide|determine|tell))\b",
-    re.IGNORECASE,
-)
-LISTING = re.compile(
-    r"^[\s'\"`*_()\[\]‘’“”]*(?:,|/|\||;|\bor\b|\band\b|\bthen\b|,\s*(?:or|and|then)\b|"  # noqa: RUF001
-    r"\band then\b|\bfollowed by\b|&|->|→)?[\s'\"`*_()\[\]‘’“”]*(?:\d+[.)]|[-*•])?[\s'\"`*(\[]*$",  # noqa: RUF001
-    re.IGNORECASE,
-)
-"""What stands between two names of a list of actions."""
-TAGGED = re.compile(r"<(?:final_)?(?:answer|action|move)>(.*?)</", re.IGNORECASE | re.DOTALL)
+LONGEST, MOST = 400, 60
+"""Characters of a sentence, and names from the last on, that are weighed: small models say the same
+over and over till `max_tokens` ends it, and each name takes as long as its sentence is."""
 
 
 class Reading(NamedTuple):
@@ -93,20 +62,23 @@ class Reading(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A valid name in the text: its choice, and where it stands with what is around it."""
+    """A valid name in the text: its choice, the name, and where it stands with its marks."""
 
     index: int
+    name: str
     start: int
     end: int
 
 
-def read_answer(text: str, actions: Actions) -> Reading:
+def read_answer(text: str, actions: Actions, *, complete: bool = True) -> Reading:
     """The action that an answer decides on.
 
     Args:
         text: what the model said.
         actions: those that there are.
+        complete: it was not cut off; where it was, its last word is no decision.
     """
+    text = aloud(text)
     if not text.strip():
         return Reading(None, "the answer is empty.")
     if tagged := TAGGED.findall(text):
@@ -120,7 +92,15 @@ def read_answer(text: str, actions: Actions) -> Reading:
             problem = problem or reading.problem
     if not actions.discrete or problem:
         return Reading(None, problem or 'there is no complete JSON object with an "action" in it.')
-    return _of_prose(text, actions)
+    return _of_prose(text, actions, complete)
+
+
+def aloud(text: str) -> str:
+    """The text without what a model thinks to itself between `<think>` and `</think>`.
+
+    Some servers send only the second mark, and an answer may be cut off before it.
+    """
+    return THOUGHT_BEGINS.split(THOUGHT_ENDS.split(text)[-1])[0]
 
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
@@ -129,7 +109,7 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
     while at >= 0:
         try:
             value, end = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # a number may be too long as well
             end = at + 1
         else:
             if isinstance(value, dict):
@@ -172,35 +152,40 @@ def _example(actions: Actions) -> str:
     return json.dumps({number.name: (number.low + number.high) / 2 for number in actions.numbers})
 
 
-def _of_prose(text: str, actions: Actions) -> Reading:
+def _of_prose(text: str, actions: Actions, complete: bool) -> Reading:
     named = ", ".join(f"'{name}'" for name in actions.names)
-    if (bare := _bare(text, actions)) is not None:
+    if complete and (bare := _bare(text, actions)) is not None:
         return Reading(bare)
     if REFUSED.search(text):
         return Reading(None, f"no action was chosen. Choose one of {named}.")
     found = _candidates(text, actions)
     listed = _listed(text, found)
     kept = [f for f in found if not _denied(text, f)]
-    weighed = [(f, "supposed" if f in listed else _weight(text, f, found)) for f in kept]
+    weights = [_weight(text, f, found, complete) for f in kept]
+    weighed = [(f, "supposed" if f in listed else w) for f, w in zip(kept, weights, strict=True)]
     strong = [f for f, weight in weighed if weight == "decided"]
-    if strong:
+    if strong and not WITHDRAWN.search(text, strong[-1].end):
         return Reading(strong[-1].index)
     weak = {f.index for f, weight in weighed if weight == "named"}
-    if len(weak) == 1 and len({f.index for f in found}) == 1 and _complete(text):
+    whole = complete and bool(ENDS.search(text))
+    if not strong and len(weak) == 1 and len({f.index for f in found}) == 1 and whole:
         return Reading(weak.pop())
+    if not complete:
+        return Reading(None, f"it was cut off before it ended. Say less, and then one of {named}.")
     if not found:
         return Reading(None, f"none of {named} is in it, in quotes.")
     return Reading(None, f"it does not say which one of {named} is chosen.")
 
 
 def _candidates(text: str, actions: Actions) -> list[_Found]:
-    """The valid names that stand between marks, in order."""
+    """The valid names that stand between marks, in order; the last ones of very many."""
     pattern = re.compile(
-        rf"(?<!\w)[{OPENING}]+\s*({actions.pattern})\s*[.!,;:]?\s*[{CLOSING}]+(?!\w)",
+        rf"(?<![{WORD}])[{OPENING}]+\s*({actions.pattern})\s*[.!,;:]?\s*[{CLOSING}]+(?![{WORD}])",
         re.IGNORECASE,
     )
     spoken = actions.spoken
-    return [_Found(spoken[plain(m[1])], m.start(), m.end()) for m in pattern.finditer(text)]
+    last = list(pattern.finditer(text))[-MOST:]
+    return [_Found(spoken[plain(m[1])], plain(m[1]), m.start(), m.end()) for m in last]
 
 
 def _bare(text: str, actions: Actions) -> int | None:
@@ -217,7 +202,7 @@ def _bare(text: str, actions: Actions) -> int | None:
 
 def _before(text: str, found: _Found) -> str:
     """The sentence up to the action."""
-    return re.split(r"[.!?](?=\s)|\n", text[: found.start])[-1]
+    return re.split(r"[.!?](?=\s)|\n", text[max(0, found.start - LONGEST) : found.start])[-1]
 
 
 def _denied(text: str, found: _Found) -> bool:
@@ -226,10 +211,11 @@ def _denied(text: str, found: _Found) -> bool:
     return bool(DENIED.search(_before(text, found)) or DISMISSED.search(after))
 
 
-def _weight(text: str, found: _Found, all_found: list[_Found]) -> str:
+def _weight(text: str, found: _Found, all_found: list[_Found], complete: bool) -> str:
     """`decided`, `named`, or `supposed`."""
     before, rest = _before(text, found), text[found.end :]
-    if rest.lstrip().startswith("?"):
+    described = DESCRIBED.search(before) and not ACTS.search(before)
+    if rest.lstrip().startswith("?") or (found.name in WAYS and described):
         return "supposed"
     decided, supposed = DECIDED.search(before), SUPPOSED.search(before)
     settled = decided and not CONDITION.search(before[: decided.start()])
@@ -237,8 +223,10 @@ def _weight(text: str, found: _Found, all_found: list[_Found]) -> str:
         return "decided"
     if supposed:
         return "supposed"
+    if not complete:
+        return "named"
     alone = not before.strip(" \t>*-#") and not rest.partition("\n")[0].strip(" .!`*")
-    at_end = not rest.strip().strip(".!`'\"*)}]> \n")
+    at_end = not rest.strip(".!。！`'\"*)}]> \n\t")  # noqa: RUF001
     verdict = re.match(r"^\W*is\s+(?:the|my)\s+(?:best|right|correct|safest|final)", rest)
     following = next((f for f in all_found if f.start >= found.end), None)
     compared = following and COMPARED.match(text[found.end : following.start])
@@ -254,8 +242,3 @@ def _listed(text: str, found: list[_Found]) -> set[_Found]:
         if one.index != other.index and LISTING.match(between) and between.strip(" \t\n'\"`*"):
             listed |= {one, other}
     return listed
-
-
-def _complete(text: str) -> bool:
-    """Whether the text ends as a sentence does, and was not cut off."""
-    return bool(re.search(r"[.!。！…:)\]}'\"`*”’»」]\s*$", text))  # noqa: RUF001

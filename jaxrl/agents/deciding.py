@@ -13,7 +13,12 @@ from jaxrl.agents.plans import CompileRule, Plan, PlanError, read_plan
 from jaxrl.agents.prompting import Prompter, Sight
 from jaxrl.errors import ModelError
 from jaxrl.vlm.asker import Answer, Asker
-from jaxrl.vlm.messages import Ok, OverBudget, Prompt, Refused, TimedOut, TransportError
+from jaxrl.vlm.messages import Ok, OverBudget, Prompt, Refused, TimedOut, TransportError, Usage
+from jaxrl.vlm.prices import Price
+
+SILENT = 3
+"""Decisions in a row, of all lanes, that nobody answers before an agent gives up: what it played
+from there on would be its fallback's, and not the model's."""
 
 
 @dataclasses.dataclass
@@ -30,6 +35,7 @@ class Decision:
         fallback: the action is the fallback, because nothing was decided.
         copied: the answer is that of an example, word for word.
         answers: how asking went, one for each time.
+        price: the model's, or None where nobody knows it.
     """
 
     lane: int
@@ -41,6 +47,7 @@ class Decision:
     fallback: bool
     copied: bool
     answers: list[Answer]
+    price: Price | None = None
 
     @property
     def invalid(self) -> bool:
@@ -64,6 +71,11 @@ class Decision:
         known = [usage for usage in usages if usage is not None]
         return sum(u.input_tokens for u in known), sum(u.output_tokens for u in known)
 
+    @property
+    def dollars(self) -> float | None:
+        """What its tokens cost, whether they were paid for now or earlier; None if unknown."""
+        return None if self.price is None else self.price.of(Usage(*self.tokens))
+
 
 class Decider:
     """Turns what lanes see into what they do."""
@@ -73,6 +85,7 @@ class Decider:
         self.prompter, self.asker = prompter, asker
         self.config, self.actions = prompter.config, prompter.world.actions
         self._compile_rule = compile_rule
+        self._silent = 0
         self._examples = {example.assistant.text for example in prompter.examples}
         world = prompter.world
         if self.config.fallback is not None:
@@ -86,10 +99,12 @@ class Decider:
         """A plan for each `(lane, sight)`; at most two batches are asked.
 
         Raises:
-            ModelError: nothing more can be asked: a wrong key, or a budget that is spent.
+            ModelError: nothing more can be asked (a wrong key, a budget that is spent), or nobody
+                has answered for long.
         """
         prompts = [self.prompter.prompt(sight) for _, sight in sights]
         answers = self._ask(prompts)
+        self._require_some(answers)
         read = [self._read(answer) for answer in answers]
         asked = [[answer] for answer in answers]
         # Only what was said can be mended; a refusal or a failure is not asked again.
@@ -113,29 +128,47 @@ class Decider:
         ]
 
     def _ask(self, prompts: list[Prompt]) -> list[Answer]:
-        answers = self.asker.ask(prompts)
-        if self.asker.fatal is not None:
-            raise ModelError(f"the model cannot be asked: {self.asker.fatal.reason}")
-        for answer in answers:
-            if isinstance(answer.outcome, OverBudget):
+        """Asks for all; what the budget had no room for beside the others, after them."""
+        answers: list[Answer | None] = [None] * len(prompts)
+        waiting = list(range(len(prompts)))
+        while waiting:
+            came = self.asker.ask([prompts[i] for i in waiting])
+            if self.asker.fatal is not None:
+                raise ModelError(f"the model cannot be asked: {self.asker.fatal.reason}")
+            over = [a.outcome for a in came if isinstance(a.outcome, OverBudget)]
+            if len(over) == len(waiting):
                 raise ModelError(
-                    f"the budget is spent: {answer.outcome.reason}. Raise it and run again with "
-                    "the same store: what has been asked is not asked again."
+                    f"the budget is spent: {over[0].reason}. Raise it and run again with the same "
+                    "store: what has been asked is not asked again."
                 )
-        return answers
+            for i, answer in zip(waiting, came, strict=True):
+                answers[i] = None if isinstance(answer.outcome, OverBudget) else answer
+            waiting = [i for i in waiting if answers[i] is None]
+        return [answer for answer in answers if answer is not None]
+
+    def _require_some(self, answers: list[Answer]) -> None:
+        """Gives up where again and again nothing came from the model."""
+        heard = any(isinstance(answer.outcome, (Ok, Refused)) for answer in answers)
+        self._silent = 0 if heard else self._silent + 1
+        if self._silent >= SILENT:
+            self._silent = 0
+            raise ModelError(
+                f"the model has not answered {SILENT} decisions in a row: {failure(answers[-1])}. "
+                "Run again with the same store: what has been answered is not asked again."
+            )
 
     def _read(self, answer: Answer) -> tuple[Plan | None, str]:
         """The plan in an answer, or None and what is wrong."""
         if not isinstance(answer.outcome, Ok):
             return None, failure(answer)
-        text = answer.outcome.text
+        text, complete = answer.outcome.text, answer.outcome.complete
         if self.config.held is None:
             try:
                 limit = self.config.plan_limit
                 return read_plan(text, self.actions, limit, self._compile_rule), ""
             except PlanError as error:
                 return None, str(error)
-        action, problem = read_answer(text, self.actions)
+        action, problem = read_answer(text, self.actions, complete=complete)
         return (None, problem) if action is None else (Plan([action] * self.config.held), "")
 
     def _decision(
@@ -160,6 +193,7 @@ class Decider:
             fallback=fallback,
             copied=bool(self._examples) and said[-1].strip() in self._examples,
             answers=answers,
+            price=self.asker.price,
         )
         return decision, plan
 

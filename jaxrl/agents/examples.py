@@ -30,6 +30,9 @@ WORKED = Path(__file__).parent / "worked"
 STATE_HEAD, IMAGE_HEAD = "The state after", "Image "
 """How the parts of a prompt's text begin that tell the state, and what the images are."""
 
+PNG = b"\x89PNG\r\n\x1a\n"
+"""How such a file begins."""
+
 _TEXT, _ANSWER = ".user.txt", ".assistant.txt"
 
 
@@ -70,7 +73,8 @@ def load_examples(folder: str | Path, actions: Actions, config: AgentConfig) -> 
         config: what of them is shown, and the form of their answers.
 
     Raises:
-        ConfigError: no folder, no example in it, half of one, or an answer that is none.
+        ConfigError: no folder, no example in it, half of one, an answer that is none, or a file
+            that holds something else.
     """
     folder = Path(folder)
     needed = f"needed are NAME{_TEXT} and NAME{_ANSWER}, and NAME.png where there is a frame"
@@ -86,18 +90,32 @@ def _load(folder: Path, name: str, actions: Actions, config: AgentConfig) -> Exa
     answer = folder / f"{name}{_ANSWER}"
     if not answer.exists():
         raise ConfigError(f"the example {name} of {folder} has no answer: write {answer.name}.")
-    said = answer.read_text(encoding="utf-8").strip()
+    said = _text(answer).strip()
     if config.held is not None:
         if problem := read_answer(said, actions).problem:
             raise ConfigError(f"{answer} answers with no action: {problem}")
         if config.answer == "json" and not any(json_objects(said)):
             said = _as_json(said, actions)
-    text = _shown((folder / f"{name}{_TEXT}").read_text(encoding="utf-8"), config)
+    text = _shown(_text(folder / f"{name}{_TEXT}"), config)
     picture = folder / f"{name}.png"
     images = ()
     if "frame" in config.shown and picture.exists():
         images = (Image(picture.read_bytes()),)
+        if not images[0].png.startswith(PNG):
+            raise ConfigError(f"{picture} is no PNG: convert it, for models are told it is one.")
+    if not text:
+        raise ConfigError(
+            f"nothing of the example {name} of {folder} is shown with --observe {config.observe}: "
+            f"write in {name}{_TEXT} what is asked, or leave the example out."
+        )
     return Example(name, Turn("user", text, images), Turn("assistant", said))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no text in UTF-8 ({error}): save it as such.") from error
 
 
 def _shown(text: str, config: AgentConfig) -> str:

@@ -91,8 +91,19 @@ class Lockstep:
         self._rules: dict[str, Callable[..., Any]] = {}
         self._pool = ThreadPoolExecutor(PAINTERS, "png")
 
-    def play(self, key: Key, num_episodes: int, max_steps: int, *, film: bool = False) -> Played:
-        """Plays `num_episodes` whole episodes, of at most `max_steps` each."""
+    def play(
+        self,
+        key: Key,
+        num_episodes: int,
+        max_steps: int,
+        *,
+        film: bool = False,
+        told: Callable[[int], None] | None = None,
+    ) -> Played:
+        """Plays `num_episodes` whole episodes, of at most `max_steps` each.
+
+        `told` hears after every decision how many of them are under way.
+        """
         key_start, keys = jax.jit(step_keys, static_argnums=1)(key, max_steps)
         if num_episodes not in self._built:
             parts = (self.env, self.params, self.world, self.config, num_episodes)
@@ -109,6 +120,8 @@ class Lockstep:
             moving = [lane for lane in running if not lane.plan.done]
             if not moving:
                 decisions += self._decide(device, running, moment, keys)
+                if told is not None:
+                    told(len(running))
                 moving = running
             moment = self._advance(device, moving, moment, keys, num_episodes)
             if film and lanes[0] in moving:

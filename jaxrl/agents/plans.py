@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxrl.agents.actions import Actions
-from jaxrl.agents.answers import json_objects, read_answer
+from jaxrl.agents.answers import aloud, json_objects, read_answer
 from jaxrl.errors import JaxrlError
 
 CompileRule = Callable[[str], Any]
@@ -112,7 +112,7 @@ def read_plan(text: str, actions: Actions, limit: int, compile_rule: CompileRule
         PlanError: there is none, an action or a quantity that does not exist, a rule that is
             refused, or no end.
     """
-    found = [o for o in json_objects(text) if "plan" in o or "rule" in o]
+    found = [o for o in json_objects(aloud(text)) if "plan" in o or "rule" in o]
     if not found:
         raise PlanError('there is no complete JSON object with a "plan" or a "rule" in it.')
     said = found[-1]

@@ -73,9 +73,10 @@ class Asked:
         seconds: mean latency of what was asked and not found in the store; None if nothing was.
         input_tokens, output_tokens: of all, as if nothing had been in the store.
         dollars: spent in this process; None where nobody knows the model's prices.
+        dollars_per_episode: what its tokens cost, as if nothing had been in the store.
         calls, cached, repeated: what went to the model, what the store answered, and what was
             the same as another lane's question.
-        episodes: what the costs are divided by.
+        episodes: how many there were.
     """
 
     decisions: int
@@ -88,6 +89,7 @@ class Asked:
     input_tokens: int
     output_tokens: int
     dollars: float | None
+    dollars_per_episode: float | None
     calls: int
     cached: int
     repeated: int
@@ -99,6 +101,7 @@ class Asked:
         share = _share(decisions)
         fresh = [a.seconds for d in decisions for a in d.answers if not a.cached]
         tokens = [d.tokens for d in decisions]
+        cost = [d.dollars for d in decisions if d.dollars is not None]
         return cls(
             decisions=len(decisions),
             invalid=share(lambda d: d.invalid),
@@ -110,6 +113,7 @@ class Asked:
             input_tokens=sum(i for i, _ in tokens),
             output_tokens=sum(o for _, o in tokens),
             dollars=counts.dollars,
+            dollars_per_episode=sum(cost) / episodes if len(cost) == len(decisions) else None,
             calls=counts.calls,
             cached=counts.cached,
             repeated=counts.repeated,
@@ -119,8 +123,7 @@ class Asked:
     def lines(self) -> list[str]:
         """In words, for the terminal."""
         cost = "cost not known" if self.dollars is None else f"${self.dollars:.4f} spent"
-        if self.dollars is not None:
-            cost += f", ${self.dollars / self.episodes:.4f} an episode"
+        worth = self.dollars_per_episode
         shared = f", {self.repeated} shared by lanes" if self.repeated else ""
         latency = "" if self.seconds is None else f", {1000 * self.seconds:.0f} ms each"
         return [
@@ -130,7 +133,8 @@ class Asked:
             f"{self.fallback:.1%}, of which unanswered {self.failed:.1%}), copied from an example "
             f"{self.copied:.1%}",
             f"tokens an episode: {self.input_tokens / self.episodes:.0f} in, "
-            f"{self.output_tokens / self.episodes:.0f} out",
+            f"{self.output_tokens / self.episodes:.0f} out"
+            + ("" if worth is None else f", worth ${worth:.4f}"),
         ]
 
 

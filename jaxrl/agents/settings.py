@@ -22,6 +22,9 @@ AIDS = FRAME_AIDS + STATE_AIDS
 OBSERVE = {"both": (), "image": ("state",), "text": ("frame",)}
 """What each way of observing leaves out."""
 
+LEFT_OUT, ANSWERS = ("goal", "actions"), ("quoted", "json")
+"""Parts of the instructions that can be left out, and forms of an answer."""
+
 Answer = Literal["quoted", "json"]
 
 
@@ -38,7 +41,7 @@ class AgentConfig:
     answer: Answer | None = None
     """Form of an answer: the action in quotes after free reasoning, or JSON; default json where
     actions are numbers, else quoted."""
-    cadence: str = "1"
+    cadence: int | str = 1
     """When to ask: every 1, 2, … steps with the action held, or `plan`."""
     examples: Path | None = None
     """Folder of worked examples to show first: NAME.user.txt, NAME.assistant.txt, NAME.png; or
@@ -75,18 +78,17 @@ def check_settings(config: AgentConfig, env: Any, world: World) -> AgentConfig:
     Raises:
         ConfigError: settings out of range or that do not fit together.
         SpaceError: a discrete form of answer for continuous actions.
-        UnknownNameError: an aid or a fallback that does not exist.
+        UnknownNameError: an aid, a fallback or another word that does not exist.
     """
     name = env_name(env)
-    for aid in config.aids:
-        if aid not in AIDS:
-            raise unknown_name("aid", aid, AIDS)
+    _check_words(config)
     check_range("height", config.height, MIN_SIZE)
     check_range("width", config.width, MIN_SIZE)
     check_range("strip", config.strip, 2)
     check_range("history", config.history, 1)
     check_range("plan_limit", config.plan_limit, 1)
-    if config.cadence != "plan" and not (config.cadence.isdecimal() and int(config.cadence) > 0):
+    cadence = str(config.cadence)
+    if cadence != "plan" and not (cadence.isdecimal() and int(cadence) > 0):
         raise ConfigError(
             f"cadence={config.cadence!r}: type a number of steps, such as 1 or 4, or 'plan'."
         )
@@ -97,7 +99,24 @@ def check_settings(config: AgentConfig, env: Any, world: World) -> AgentConfig:
     return _with_defaults(config, world, name)
 
 
+def _check_words(config: AgentConfig) -> None:
+    for kind, given, known in (
+        ("way to observe", (config.observe,), OBSERVE),
+        ("part to leave out", config.leave_out, LEFT_OUT),
+        ("form of an answer", (config.answer or "quoted",), ANSWERS),
+        ("aid", config.aids, AIDS),
+    ):
+        for word in given:
+            if word not in known:
+                raise unknown_name(kind, word, known)
+
+
 def _check_seen(config: AgentConfig, env: Any, name: str) -> None:
+    if not supports_render(env) and not supports_describe(env):
+        raise ConfigError(
+            f"{name} can neither be drawn nor describes its state: there is nothing to show a "
+            "model. Write a `render` or a `describe` for it in a wrapper."
+        )
     if "frame" in config.shown and not supports_render(env):
         raise ConfigError(f"{name} cannot be drawn: type --observe text.")
     if "state" in config.shown and not supports_describe(env):

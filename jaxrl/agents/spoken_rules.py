@@ -19,9 +19,12 @@ from jaxrl.agents.worlds import World
 from jaxrl.errors import ConfigError
 from jaxrl.vlm.captioner import CaptionerClient
 from jaxrl.vlm.client import OnOutcome, Sampling
-from jaxrl.vlm.messages import Image, Ok, Outcome, Prompt
+from jaxrl.vlm.messages import Image, Ok, Outcome, Prompt, Turn
 
 LOOK = "Describe this picture."
+
+COVERING = frozenset(("grid", "marks", "crop"))
+"""Aids that draw over frames or cut them, so that the captioner would not know them again."""
 
 STEP, FLAG_DISTANCE, HALF_TRACK = 0.02, 4.0, 2.4
 """Seconds a step, metres between the lander's flags and from a track's middle to its end: what
@@ -48,7 +51,7 @@ class RulesOverWords:
             )
         if "frame" not in config.shown:
             raise ConfigError("the captioner looks at frames: type --observe image or both.")
-        covering = {"grid", "marks", "crop"} & set(config.aids)
+        covering = COVERING & set(config.aids)
         if covering:
             raise ConfigError(
                 f"the captioner reads plain frames: leave out {', '.join(sorted(covering))}."
@@ -63,7 +66,7 @@ class RulesOverWords:
         self, prompts: Sequence[Prompt], *, timeout: float, on_outcome: OnOutcome | None = None
     ) -> list[Outcome]:
         """See `Client.ask`; it waits for nobody."""
-        shown = {image.digest: image for p in prompts for image in p.turns[-1].images}
+        shown = {image.digest: image for p in prompts for image in _seen(p).images}
         self._said = {digest: self._say(digest, image, timeout) for digest, image in shown.items()}
         outcomes: list[Outcome] = []
         for index, prompt in enumerate(prompts):
@@ -84,7 +87,7 @@ class RulesOverWords:
         return outcome.text if isinstance(outcome, Ok) else ""
 
     def _answer(self, prompt: Prompt) -> str:
-        turn = prompt.turns[-1]
+        turn = _seen(prompt)
         captions = [self._said[image.digest] for image in turn.images]
         if not captions:
             return "I see no frame."
@@ -102,6 +105,11 @@ class RulesOverWords:
         if self.config.answer == "json":
             return json.dumps({"reasoning": now, "action": name})
         return f"I see: {now}\n'{name}'"
+
+
+def _seen(prompt: Prompt) -> Turn:
+    """The turn with the frame: where an answer is to be mended, the one before it."""
+    return next((turn for turn in reversed(prompt.turns) if turn.images), prompt.turns[-1])
 
 
 def signed(text: Words, pattern: str) -> float | None:

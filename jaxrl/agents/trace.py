@@ -51,6 +51,7 @@ def record(decision: Decision) -> dict[str, Any]:
         "cached": all(answer.cached for answer in decision.answers),
         "input_tokens": tokens_in,
         "output_tokens": tokens_out,
+        "dollars": decision.dollars,
         "keys": [answer.key for answer in decision.answers],
     }
 
@@ -82,6 +83,7 @@ def _article(decision: Decision) -> str:
     )
     said = "".join(f"<pre>{html.escape(text)}</pre>" for text in decision.said)
     notes = [f"{decision.seconds:.2f} s", "{} + {} tokens".format(*decision.tokens)]
+    notes += [] if decision.dollars is None else [f"${decision.dollars:.4f}"]
     notes += ["from the store"] if all(a.cached for a in decision.answers) else []
     problem = ""
     if decision.invalid:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ from jaxrl.run.checkpoint import write_json
 from jaxrl.run.folder import default_run_path
 from jaxrl.vlm.asker import Asker
 
+EVERY = 10.0
+"""Seconds between two lines about how playing goes."""
+
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command."""
@@ -66,7 +70,8 @@ def main(argv: Sequence[str]) -> None:
         with contextlib.closing(_asker(options, clients[name], out)) as asker:
             agent = vlm_agent(env, asker, config, env_params=env_params, name=name)
             film = options.gif and supports_render(env)
-            result = agent.play(env_params, evaluation_key(options.seed), film=film, **settings)
+            key, told = evaluation_key(options.seed), _teller(asker, options.episodes, name)
+            result = agent.play(env_params, key, film=film, told=told, **settings)
             asked = Asked.of(result.decisions, asker.counts, options.episodes)
         played[name] = result, asked
         _write_trace(out, name, len(variants) > 1, result, env, env_params)
@@ -94,6 +99,21 @@ def _asker(options: AgentOptions, client: Any, out: Path) -> Asker:
         price=options.price,
         timeout=options.timeout,
     )
+
+
+def _teller(asker: Asker, episodes: int, name: str) -> Callable[[int], None]:
+    """Says now and then how playing goes, for it may take hours and cost money."""
+    last = time.monotonic()
+
+    def tell(running: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            print(
+                f"{name}: {running} of {episodes} episodes under way; {asker.status()}", flush=True
+            )
+
+    return tell
 
 
 def _check_folder(options: AgentOptions) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxrl.agents.settings import AIDS, AgentConfig, check_settings
+from jaxrl.agents.spoken_rules import COVERING
 from jaxrl.agents.worlds import World
 from jaxrl.errors import ConfigError, check_range
 from jaxrl.vlm.budget import Budget
@@ -90,7 +91,7 @@ def variants_of(options: AgentOptions, env: Any, world: World) -> dict[str, Agen
     """Name to settings of the agents to be played, defaults filled in.
 
     Raises:
-        ConfigError: what `check_settings` raises, or a part that cannot be left out.
+        JaxrlError: what `check_settings` raises.
     """
     config = AgentConfig(
         observe=options.observe,
@@ -103,26 +104,25 @@ def variants_of(options: AgentOptions, env: Any, world: World) -> dict[str, Agen
         height=options.height,
         width=options.width,
     )
-    for part in config.leave_out:
-        if part not in ("goal", "actions"):
-            raise ConfigError(f"--leave-out {part}: needed is goal or actions, or both.")
     aids = tuple(filter(None, options.aids.split(",")))
     if options.aids == "default":
         aids = ("strip",) if options.client == "captioner" and options.observe != "text" else ()
     elif options.aids == "none":
         aids = ()
     elif options.aids == "all":
-        aids = _possible(config, env, world)
+        aids = _possible(config, env, world, options.client)
     chosen = {options.client: aids}
     if options.ablate:
-        aids = aids if options.aids not in ("default", "none") else _possible(config, env, world)
+        if options.aids in ("default", "none"):
+            aids = _possible(config, env, world, options.client)
         chosen = {"no aids": (), **{f"+ {aid}": (aid,) for aid in aids}, "all aids": aids}
     configs = {name: dataclasses.replace(config, aids=some) for name, some in chosen.items()}
     return {name: check_settings(one, env, world) for name, one in configs.items()}
 
 
-def _possible(config: AgentConfig, env: Any, world: World) -> tuple[str, ...]:
-    """The aids that can be given in an environment."""
+def _possible(config: AgentConfig, env: Any, world: World, client: str) -> tuple[str, ...]:
+    """The aids that can be given in an environment, and that the client can make use of."""
+    useless = COVERING if client == "captioner" else frozenset()
 
     def fits(aid: str) -> bool:
         try:
@@ -131,7 +131,7 @@ def _possible(config: AgentConfig, env: Any, world: World) -> tuple[str, ...]:
             return False
         return True
 
-    return tuple(aid for aid in AIDS if fits(aid))
+    return tuple(aid for aid in AIDS if aid not in useless and fits(aid))
 
 
 def check_numbers(options: AgentOptions) -> None:

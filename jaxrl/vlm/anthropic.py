@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from jaxrl.vlm.http_client import HTTPClient, at, number
@@ -10,6 +11,15 @@ from jaxrl.vlm.messages import Ok, Prompt, Refused, Turn, Usage
 
 VERSION = "2026-10-21"
 """Of the protocol; the server wants to be told. It is what version 2.13 of Anthropic's SDK says."""
+
+BOUNDS = (
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    *("minLength", "maxLength", "maxItems"),
+)
+"""Keywords of JSON Schema for which the provider turns a request down."""
+
+NESTED = ("items", "anyOf", "allOf")
+"""Keywords with schemas in them."""
 
 
 class AnthropicClient(HTTPClient):
@@ -34,7 +44,8 @@ class AnthropicClient(HTTPClient):
             "system": prompt.system or None,
         }
         if prompt.schema is not None:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": prompt.schema}}
+            schema = _enforceable(prompt.schema)
+            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         body |= dict(sampling.extra)
         return {name: value for name, value in body.items() if value is not None}
 
@@ -54,6 +65,26 @@ class AnthropicClient(HTTPClient):
         return self._answer(text, usage, reason, cut=cut)
 
 
+def _enforceable(schema: Any) -> Any:
+    """A schema as the provider takes it: objects closed, and bounds told in words."""
+    if isinstance(schema, (list, tuple)):
+        return [_enforceable(part) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    kept = {name: part for name, part in schema.items() if name not in BOUNDS}
+    if "properties" in kept:  # these are names of the answer's and no keywords
+        fields = kept["properties"].items()
+        kept["properties"] = {name: _enforceable(field) for name, field in fields}
+    if kept.get("type") == "object":
+        kept["additionalProperties"] = False
+    kept |= {name: _enforceable(kept[name]) for name in NESTED if name in kept}
+    bounds = [f"{name} {schema[name]}" for name in BOUNDS if name in schema]
+    if bounds:
+        about = [kept["description"]] if "description" in kept else []
+        kept["description"] = "; ".join([*about, ", ".join(bounds)])
+    return kept
+
+
 def _message(turn: Turn) -> dict[str, Any]:
     if not turn.images:
         return {"role": turn.role, "content": turn.text}
@@ -62,4 +93,6 @@ def _message(turn: Turn) -> dict[str, Any]:
         data = base64.b64encode(image.png).decode()
         source = {"type": "base64", "media_type": "image/png", "data": data}
         parts.append({"type": "image", "source": source})
-    return {"role": turn.role, "content": [*parts, {"type": "text", "text": turn.text}]}
+    if turn.text.strip():  # a part without text is turned down
+        parts.append({"type": "text", "text": turn.text})
+    return {"role": turn.role, "content": parts}

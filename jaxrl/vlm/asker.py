@@ -38,6 +38,7 @@ class Asker:
         client: who is asked.
         counts: see `Counts`.
         budget: what may be spent and what is.
+        price: the model's, or None where nobody knows it.
         store: where answers are looked for and kept, or None.
         fatal: what every further call would meet too (a wrong key), or None. After one, nothing
             more is sent.
@@ -75,12 +76,12 @@ class Asker:
             raise ConfigError(f"on_spent={on_spent!r}: needed is 'mask' or 'stop'")
         self.client, self.timeout, self.on_spent, self.batch = client, timeout, on_spent, batch
         self.budget = Budget.of(budget) if isinstance(budget, str) else budget or Budget()
-        known = price_of(client.model, price)
-        if known is None and "dollars" in self.budget.limit:
+        self.price = price_of(client.model, price)
+        if self.price is None and "dollars" in self.budget.limit:
             raise unknown_price(client.model)
         self.store = Store(store) if isinstance(store, (str, Path)) else store
         self._books = Books(
-            client.model, client.sampling, price=known, budget=self.budget, store=self.store
+            client.model, client.sampling, price=self.price, budget=self.budget, store=self.store
         )
         self.counts: Counts = self._books.counts
         self.fatal: TransportError | None = None

@@ -33,8 +33,9 @@ FATAL = (401, 402, 403, 404)
 
 FATAL_CODES = {"insufficient_quota", "model_not_found", "invalid_api_key"}
 DECLINED_CODES = {"content_filter", "content_policy_violation", "moderation_blocked"}
-DISPENSABLE = ("temperature", "seed")
-"""Parameters that some models do not take. They are then asked without, which is logged once."""
+DISPENSABLE = ("temperature", "seed", "response_format", "output_config")
+"""Parameters that some models do not take, schemas of answers among them: what is wanted stands in
+the text too. They are then asked without, which is logged once."""
 
 
 class HTTPClient(abc.ABC):
@@ -137,12 +138,11 @@ class HTTPClient(abc.ABC):
             raise self.broken(str(error)) from None
         if reply.status >= 300:
             raise self._rejected(reply, body)
-        try:
-            said = json.loads(reply.body)
-        except ValueError:
-            raise self.broken("the reply is not JSON") from None
+        said = _parsed(reply.body)
         if not isinstance(said, dict):
-            raise self.broken("the reply is not a JSON object")
+            # Cut when it is clean: half a key would not be known for one.
+            begins = self._redact(reply.body.decode(errors="replace"))[:80]
+            raise self.broken(f"the reply is not a JSON object; it begins with {begins!r}")
         return said
 
     def _answer(self, text: str, usage: Usage, finish: Any, *, cut: bool) -> Ok | Refused:
@@ -176,7 +176,7 @@ class HTTPClient(abc.ABC):
             lacks = urlsplit(self.home).path if not urlsplit(self._url).path else ""
             hint = f"; with most servers the URL ends in {lacks}" if lacks else ""
             reason += f" (asked was {self.model}{hint})"
-        fatal = status in FATAL or said.code in FATAL_CODES
+        fatal = status in FATAL or status < 400 or said.code in FATAL_CODES
         again = not fatal and (status in AGAIN or status >= 500)
         after = retry_after(reply.headers)
         return Failure(TransportError(reason, status, fatal), again=again, after=after)
@@ -204,9 +204,8 @@ class _Said:
         if reply.status < 400:
             there = reply.headers.get("location", "elsewhere")
             return cls(f"the server redirects to {there}: give the URL of that one", "", "")
-        try:
-            body = json.loads(reply.body)
-        except ValueError:
+        body = _parsed(reply.body)
+        if body is None:
             body = reply.body.decode(errors="replace")
         if isinstance(body, list) and body:
             body = body[0]
@@ -227,6 +226,14 @@ class _Said:
         return bool(why) and (
             self.param == name or re.search(rf"\b{name}\b", self.message) is not None
         )
+
+
+def _parsed(body: bytes) -> Any:
+    """What JSON says, or None."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def at(reply: Any, *path: str | int) -> Any:

@@ -13,12 +13,14 @@ Redirects are not followed: a key would go to whoever they name.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import select
 import ssl
 import threading
 import time
 import urllib.request
+import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -33,6 +35,9 @@ KEPT = 5.0
 
 PIECE = 2**16
 """Bytes of a reply that are read at a time."""
+
+AUTOMATIC = 32 + zlib.MAX_WBITS
+"""For zlib: look whether the header is gzip's or zlib's own."""
 
 COMMON = {
     "User-Agent": "jaxrl",
@@ -71,15 +76,17 @@ class Wire:
         """
         parts = urlsplit(url)
         self._secure = parts.scheme == "https"
-        self._host, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
+        self._host = (parts.hostname or "").encode("idna").decode()
+        self._port = parts.port or (443 if self._secure else 80)
         self._proxy = _proxy(parts.scheme, f"{self._host}:{self._port}")
+        named = parts.netloc if parts.netloc.isascii() else f"{self._host}:{self._port}"
         path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
         if self._proxy is None or self._secure:
             self._base = path
         else:  # a proxy of plain HTTP is told the whole URL, and its own user with each request
-            self._base = f"http://{parts.netloc}{path}"
+            self._base = f"http://{named}{path}"
             headers = {**headers, **_credentials(self._proxy)}
-        self._headers = _lines({"Host": parts.netloc, **COMMON, **headers})
+        self._headers = _lines({"Host": named, **COMMON, **headers})
         self._tls = _verified() if self._secure else None
         self._idle: list[tuple[http.client.HTTPConnection, float]] = []
         self._lock = threading.Lock()
@@ -159,10 +166,14 @@ class Wire:
 def _exchange(socket: Any, request: bytes, ends: float) -> tuple[Reply, bool]:
     """The reply to one request, and whether the connection is good for another."""
     socket.settimeout(_left(ends))
-    socket.sendall(request)  # in one: a second packet takes as long as the first
+    # A server may turn a request down before it has read all of it (413), and say why.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        socket.sendall(request)  # in one: a second packet takes as long as the first
     response = http.client.HTTPResponse(socket, method="POST")
     with response:
         response.begin()
+        if response.status < 200:  # the reply is still to come: it must not be taken for the next
+            raise http.client.HTTPException(f"an interim reply with status {response.status}")
         pieces = []
         # A piece at a time: a server that trickles is not to live beyond the deadline.
         while response.length != 0 and (piece := response.read1(PIECE)):
@@ -173,7 +184,17 @@ def _exchange(socket: Any, request: bytes, ends: float) -> tuple[Reply, bool]:
         if response.length:
             raise http.client.IncompleteRead(whole, response.length)
         named = {name.lower(): value for name, value in response.getheaders()}
-        return Reply(response.status, named, whole), not response.will_close
+        return Reply(response.status, named, _unpacked(whole, named)), not response.will_close
+
+
+def _unpacked(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """The body as it was before a server packed it, which some do though nobody asked."""
+    if headers.get("content-encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return body
+    try:
+        return zlib.decompress(body, AUTOMATIC)
+    except zlib.error as error:
+        raise http.client.HTTPException(f"the reply cannot be unpacked: {error}") from None
 
 
 def _lines(headers: Mapping[str, str]) -> str:
@@ -209,7 +230,7 @@ def _close(connection: http.client.HTTPConnection | None) -> None:
 def _why(error: Exception) -> str:
     hint = ""
     if isinstance(error, ssl.SSLCertVerificationError):
-        hint = " (name the file of an authority of your own in SSL_CERT_FILE)"
+        hint = " (name a file with the authorities that you trust in SSL_CERT_FILE)"
     return f"{type(error).__name__}: {error}{hint}"
 
 

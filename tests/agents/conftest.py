@@ -8,6 +8,7 @@ import pytest
 from jaxrl.agents import AgentConfig, vlm_agent
 from jaxrl.agents.oracle import read_quantities
 from jaxrl.evaluation import evaluation_key
+from jaxrl.vlm.asker import Asker
 from jaxrl.vlm.scripted import ScriptedClient
 
 
@@ -39,10 +40,10 @@ def play(cartpole):
     """`play(script, episodes, steps, **settings) -> (Played, agent, client)`, in CartPole."""
     env, params = cartpole
 
-    def play(script, *, episodes=2, steps=12, seed=0, film=False, **settings):
+    def play(script, *, episodes=2, steps=12, seed=0, film=False, budget=None, **settings):
         client = Batches(script)
         settings = {"observe": "text", **settings}
-        agent = vlm_agent(env, client, AgentConfig(**settings))
+        agent = vlm_agent(env, Asker(client, budget=budget), AgentConfig(**settings))
         played = agent.play(
             params, evaluation_key(seed), num_episodes=episodes, max_steps=steps, film=film
         )

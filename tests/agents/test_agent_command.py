@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+import jaxrl
+from jaxrl.agents.worlds import world_of
 from jaxrl.cli import main
+from jaxrl.commands.agent_options import AgentOptions, variants_of
 
 SMALL = ["--episodes", "2", "--max-steps", "6", "--height", "40", "--width", "60"]
 
@@ -61,6 +64,26 @@ def test_an_ablation_has_a_row_for_every_aid(agent, tmp_path):
     assert (tmp_path / "run" / "all-aids" / "episode.html").is_file()
 
 
+def test_playing_tells_how_it_goes(agent, monkeypatch):
+    monkeypatch.setattr("jaxrl.commands.agent.EVERY", 0.0)
+    flags = ["--client", "scripted", "--observe", "text", "--trained", "none", "--no-gif"]
+    status, text = agent("CartPole-v1", *SMALL, *flags)
+    assert status == 0
+    assert "scripted: 2 of 2 episodes under way; 4 asked, 4 calls, 0 cached" in text
+
+
+def test_an_ablation_of_the_captioner_leaves_out_what_it_cannot_see_through():
+    env, params = jaxrl.make("CartPole-v1")
+    world = world_of(env, params)
+
+    def names(**options):
+        return list(variants_of(AgentOptions("CartPole-v1", **options), env, world))
+
+    aids = [f"+ {aid}" for aid in ("upscale", "strip", "facts", "history", "lookahead")]
+    assert names(ablate=True) == ["no aids", *aids, "all aids"]
+    assert "+ grid" in names(ablate=True, client="openai:m")
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -68,7 +91,7 @@ def test_an_ablation_has_a_row_for_every_aid(agent, tmp_path):
         (["CartPole-v1", "--aids", "stripes"], "did you mean 'strip'"),
         (["CartPole-v1", "--observe", "text"], "the captioner looks at frames"),
         (["CartPole-v1", "--aids", "grid"], "the captioner reads plain frames: leave out grid"),
-        (["CartPole-v1", "--leave-out", "state"], "needed is goal or actions"),
+        (["CartPole-v1", "--leave-out", "state"], "unknown part to leave out 'state'"),
         (["Pendulum-v1", "--answer", "quoted"], "cannot be answered by a name in quotes"),
         (["Acrobot-v1"], "the captioner has no rules for Acrobot"),
         (["CartPole-v1", "--client", "scripted", "--trained", "nowhere"], "nowhere"),

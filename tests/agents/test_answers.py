@@ -1,13 +1,14 @@
 """What models say, and what a reader takes from it: never an action that nobody chose."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxrl.agents.answers import json_objects, read_answer
-from jaxrl.agents.worlds.balance import CARTPOLE, PENDULUM
+from jaxrl.agents.worlds.balance import ACROBOT, CARTPOLE, PENDULUM
 from jaxrl.agents.worlds.boards import BREAKOUT, SNAKE
 from jaxrl.agents.worlds.lander import LANDER, LANDER_CONTINUOUS
 
@@ -19,6 +20,7 @@ WORLDS = {
     "cartpole": CARTPOLE,
     "breakout": BREAKOUT,
     "pendulum": PENDULUM,
+    "acrobot": ACROBOT,
 }
 
 
@@ -70,6 +72,22 @@ def test_numbers_are_bounded_and_take_their_order_from_the_names():
     assert "-1 to 1" in wrong.problem
 
 
+def test_an_answer_that_was_cut_off_decides_by_what_it_says_and_not_by_where_it_ends():
+    said, weighed = "I choose 'fire main', bec", "Let me think about 'fire main'"
+    assert read_answer(said, LANDER.actions, complete=False).action == 2
+    assert read_answer('{"action": "fire main"}', LANDER.actions, complete=False).action == 2
+    for text in (weighed, "fire main", "My options:\n'fire main'"):
+        reading = read_answer(text, LANDER.actions, complete=False)
+        assert reading.action is None and "cut off" in reading.problem
+
+
+def test_a_model_that_says_the_same_for_ever_is_soon_read():
+    began = time.perf_counter()
+    for text in ("'left' ", "I could go 'left' or 'up', but ", "the snake is heading 'up' and "):
+        read_answer(text * (20_000 // len(text)), SNAKE.actions)
+    assert time.perf_counter() - began < 3.0
+
+
 def test_a_problem_says_what_to_say_instead():
     for text in ("", "left", "'up'", "'fire left' or 'fire right'", '{"action": "jump"}'):
         problem = read_answer(text, LANDER.actions).problem
@@ -80,3 +98,4 @@ def test_objects_are_found_among_braces_that_are_none():
     text = 'a { b {"x": {"y": 1}} and {not json} {"z": "}"}'
     assert list(json_objects(text)) == [{"x": {"y": 1}}, {"z": "}"}]
     assert list(json_objects("{" * 5000)) == []
+    assert list(json_objects('{"x": ' + "1" * 5000 + "}")) == [], "more digits than Python reads"

@@ -1,5 +1,6 @@
 """Episodes side by side: those that evaluation plays, asked for in one batch a decision."""
 
+import itertools
 import json
 
 import jax
@@ -14,7 +15,10 @@ from jaxrl.errors import ModelError
 from jaxrl.evaluation import evaluation_key, play_episodes
 from jaxrl.run.video import rollout_frames
 from jaxrl.vlm.asker import Asker
-from jaxrl.vlm.messages import OverBudget, Refused, TimedOut, TransportError
+from jaxrl.vlm.budget import Budget
+from jaxrl.vlm.client import Sampling
+from jaxrl.vlm.messages import Ok, OverBudget, Refused, TimedOut, TransportError, Usage
+from jaxrl.vlm.prices import worst_case
 
 RULE = """def act(state):
     falling = state.pole_angle + 0.3 * state.pole_angular_velocity
@@ -114,6 +118,15 @@ def test_an_invalid_answer_is_mended_once_and_only_in_its_lane(play):
     assert played.decisions[0].said[0] == "Up, perhaps?" and len(played.decisions[0].answers) == 2
 
 
+def test_an_answer_that_was_cut_off_is_mended(play):
+    def script(prompt):
+        return lean(prompt) if len(prompt.turns) > 1 else Ok("Perhaps 'push left'", complete=False)
+
+    played, _, client = play(script, steps=1, episodes=1)
+    assert "was cut off" in client.asked[1].turns[2].text
+    assert played.decisions[0].invalid and not played.decisions[0].fallback
+
+
 def test_after_two_invalid_answers_the_fallback_is_taken_and_counted(play):
     played, _, client = play(lambda _: "Up!", fallback="push right", steps=4, episodes=1)
     assert [len(batch) for batch in client.batches] == [1] * 8
@@ -137,6 +150,29 @@ def test_a_wrong_key_and_a_spent_budget_stop_the_agent(play):
         play(lambda _: TransportError("wrong key", 401, fatal=True))
     with pytest.raises(ModelError, match="budget is spent: 2usd"):
         play(lambda _: OverBudget("2usd of 2usd"))
+
+
+def test_lanes_that_the_budget_has_no_room_for_at_once_are_asked_after_the_others(play):
+    """Before a call the worst is set aside: for two of five lanes, though all can be paid."""
+
+    def script(prompt):
+        return Ok(lean(prompt), Usage(100, 10))
+
+    worst = worst_case(play(script, steps=1, episodes=1)[2].asked[0], Sampling(), None).tokens
+    budget = Budget(tokens=5 * 110 + 2 * worst)
+    played, agent, client = play(script, steps=2, episodes=5, budget=budget)
+    assert len(played.decisions) == 10 and not any(d.fallback for d in played.decisions)
+    assert agent.asker.budget.spent.tokens == 10 * 110
+    assert len(client.batches) > 2
+
+
+def test_a_model_that_nobody_hears_of_is_given_up_and_one_lane_that_hears_is_not(play):
+    dead = TransportError("the line is dead")
+    with pytest.raises(ModelError, match=r"3 decisions in a row: \(no answer: the line is dead\)"):
+        play(lambda _: dead, steps=9)
+    lanes = itertools.cycle([dead, "'push left'"])
+    played, _, client = play(lambda _: next(lanes), steps=6)
+    assert len(client.batches) == 6 and sum(d.unanswered for d in played.decisions) == 6
 
 
 def test_a_plan_that_cannot_be_followed_is_answered_with_the_reason(play):

@@ -9,6 +9,7 @@ import pytest
 
 import jaxrl
 from jaxrl.agents import AgentConfig, vlm_agent
+from jaxrl.agents.answers import read_answer
 from jaxrl.agents.oracle import read_quantities, text_oracle
 from jaxrl.agents.spoken_rules import RULES, RulesOverWords, signed
 from jaxrl.agents.worlds import world_of
@@ -16,6 +17,7 @@ from jaxrl.agents.worlds.balance import ACROBOT, CARTPOLE
 from jaxrl.agents.worlds.lander import LANDER
 from jaxrl.errors import ConfigError
 from jaxrl.evaluation import evaluation_key
+from jaxrl.vlm.messages import Image, Prompt, Turn
 
 SOLVED = {
     "CartPole-v1": 475.0,
@@ -93,6 +95,16 @@ def test_what_captions_tell_is_read_back():
     assert now["cart_velocity"] == pytest.approx(0.24 / 0.04)
     assert RULES["CartPole"]([(0, "I cannot tell what this picture shows.")]) is None
     assert signed("3 m left", r"(?P<number>\d+) m (?P<side>left|right)") == -3
+
+
+def test_what_the_captioner_does_not_know_it_says_again_when_it_is_asked_again():
+    """An empty picture: neither the first answer nor the mended one is an action."""
+    client = RulesOverWords(CARTPOLE, AgentConfig())
+    first = Prompt.of("Image 1: the frame.", Image.from_array(np.zeros((40, 60, 3), np.uint8)))
+    mended = Prompt((*first.turns, Turn("assistant", "Well."), Turn("user", "That is none.")))
+    one, two = (outcome.text for outcome in client.ask([first, mended], timeout=1.0))
+    assert one == two and one.startswith("I see: ")
+    assert read_answer(one, CARTPOLE.actions).action is None
 
 
 def test_a_script_needs_what_it_reads():

@@ -23,6 +23,7 @@ from jaxrl.errors import ConfigError, SpaceError, UnknownNameError
 from jaxrl.vlm.messages import Image
 from jaxrl.vlm.scripted import ScriptedClient
 
+EXAMPLE = {"1.user.txt": "state", "1.assistant.txt": "'push left'"}
 SMALL = {"height": 40, "width": 60}
 
 
@@ -109,6 +110,15 @@ def test_pictures_on_the_host():
     assert letters[0] > 25 and letters[1] == 0, "letters grow with the frame"
 
 
+def test_labels_of_things_side_by_side_do_not_cover_each_other():
+    frame = np.zeros((200, 300, 3), np.uint8)
+    tail, head = Mark("tail", 100.0, 100.0), Mark("head", 106.0, 100.0)
+    one, both = (draw_marks(frame, marks)[..., 0] for marks in ([tail], [tail, head]))
+    right = slice(112, 140)  # of the rings
+    assert both[:, right].any(1).sum() > 1.5 * one[:, right].any(1).sum()
+    assert (both[:, right] > 0).sum() > 1.7 * (one[:, right] > 0).sum()
+
+
 def test_a_crop_marks_only_what_is_in_it():
     """The cart is in the middle, the end of the pole above the window."""
     config = AgentConfig(aids=("crop", "marks"), height=80, width=120)
@@ -151,13 +161,17 @@ def test_examples_are_turns_before_the_question(play, tmp_path):
         ({}, "has no example in it"),
         ({"1.user.txt": "state"}, "has no answer: write 1.assistant.txt"),
         ({"1.user.txt": "s", "1.assistant.txt": "'jump'"}, "answers with no action"),
+        ({**EXAMPLE, "1.png": "GIF89a"}, "1.png is no PNG"),
+        ({**EXAMPLE, "1.user.txt": "\xff"}, "1.user.txt is no text in UTF-8"),
+        ({**EXAMPLE, "1.user.txt": "Image 1: x."}, "nothing of the example 1 of .* is shown"),
     ],
 )
 def test_a_folder_of_examples_has_to_hold_some(tmp_path, files, said):
     for name, text in files.items():
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="latin-1")
+    config = AgentConfig(observe="text" if "is shown" in said else "both")
     with pytest.raises(ConfigError, match=said):
-        load_examples(tmp_path, CARTPOLE.actions, AgentConfig())
+        load_examples(tmp_path, CARTPOLE.actions, config)
     with pytest.raises(ConfigError, match="no folder of examples"):
         load_examples(tmp_path / "none", CARTPOLE.actions, AgentConfig())
 
@@ -206,6 +220,18 @@ def test_settings_that_do_not_fit_are_refused_at_once(cartpole, settings, error,
         build(cartpole[0], **settings)
 
 
+class Without:
+    """An environment that lacks something."""
+
+    def __init__(self, name, env):
+        self._name, self._env = name, env
+
+    def __getattr__(self, name):
+        if name == self._name:
+            raise AttributeError(name)
+        return getattr(self._env, name)
+
+
 def test_what_an_environment_cannot_give_is_refused(cartpole):
     pendulum, _ = jaxrl.make("Pendulum-v1")
     with pytest.raises(SpaceError, match=r"numbers \(torque\).*type --answer json"):
@@ -215,11 +241,23 @@ def test_what_an_environment_cannot_give_is_refused(cartpole):
     maze, _ = jaxrl.make("RobotMaze-v0")
     with pytest.raises(ConfigError, match="aid 'facts' cannot be given in RobotMaze-v0"):
         build(maze, aids=("facts",))
-    gymnasium, _ = jaxrl.make("gymnasium:CartPole-v1")
     with pytest.raises(ConfigError, match="cannot be drawn: type --observe text"):
-        build(gymnasium)
+        build(Without("render", cartpole[0]))
     with pytest.raises(ConfigError, match="does not describe its state: type --observe image"):
-        build(gymnasium, observe="text")
+        build(Without("describe", cartpole[0]), observe="text")
+    gymnasium, _ = jaxrl.make("gymnasium:CartPole-v1")
+    with pytest.raises(ConfigError, match="nothing to show a model"):
+        build(gymnasium)
+
+
+def test_words_that_settings_do_not_know_are_refused(cartpole):
+    for settings in ({"observe": "picture"}, {"answer": "yaml"}, {"leave_out": ("frame",)}):
+        (word,) = (w if isinstance(w, str) else w[0] for w in settings.values())
+        with pytest.raises(UnknownNameError, match=f"unknown .* '{word}'"):
+            build(cartpole[0], **settings)
+    with pytest.raises(ConfigError, match="type a number of steps"):
+        build(cartpole[0], cadence=0)
+    assert build(cartpole[0], cadence=4).config.held == 4
 
 
 def test_defaults_follow_the_actions(cartpole):

@@ -9,16 +9,20 @@ import pytest
 from agents.conftest import lean
 from PIL import Image as Pillow
 
+from jaxrl.agents import AgentConfig, vlm_agent
 from jaxrl.agents.baselines import Scores, baselines, scores_of
 from jaxrl.agents.report import Asked, mean_and_interval, row, table
-from jaxrl.agents.trace import write_decisions, write_page
+from jaxrl.agents.trace import record, write_decisions, write_page
 from jaxrl.agents.worlds import Ending
 from jaxrl.agents.worlds.balance import CARTPOLE
 from jaxrl.agents.worlds.boards import SNAKE
 from jaxrl.agents.worlds.lander import LANDER
-from jaxrl.evaluation import evaluate
+from jaxrl.evaluation import evaluate, evaluation_key
 from jaxrl.run.agent_film import write_film
 from jaxrl.types import PolicyState
+from jaxrl.vlm.asker import Asker
+from jaxrl.vlm.messages import Ok, Usage
+from jaxrl.vlm.scripted import ScriptedClient
 
 STEPS, EPISODES = 12, 2
 
@@ -126,6 +130,27 @@ def test_the_trace_holds_every_decision_and_runs_nothing_that_a_model_said(
     assert asked.invalid == asked.repaired == 1 and asked.fallback == asked.failed == 0
     text = "\n".join(asked.lines())
     assert "8 decisions, 4.0 an episode" in text and "invalid 100.0% (mended 100.0%" in text
+
+
+def test_an_episode_costs_what_its_tokens_do_though_they_were_paid_for_earlier(cartpole, tmp_path):
+    env, params = cartpole
+
+    def played():
+        client = ScriptedClient(lambda prompt: Ok(lean(prompt), Usage(1000, 100)))
+        asker = Asker(client, store=tmp_path / "store.sqlite", price="2,10")
+        agent = vlm_agent(env, asker, AgentConfig(observe="text"))
+        found = agent.play(params, evaluation_key(0), num_episodes=2, max_steps=3)
+        asker.close()
+        return found.decisions, Asked.of(found.decisions, asker.counts, 2)
+
+    for spent in (6 * 0.003, 0.0):
+        decisions, asked = played()
+        assert asked.dollars == pytest.approx(spent)
+        assert asked.dollars_per_episode == pytest.approx(3 * 0.003)
+        assert record(decisions[0])["dollars"] == pytest.approx(0.003)
+        assert "3000 in, 300 out, worth $0.0090" in asked.lines()[-1]
+    page = write_page(decisions[:1], tmp_path / "episode.html", "").read_text()
+    assert "1000 + 100 tokens, $0.0030, from the store" in page
 
 
 def test_the_agents_scores_are_like_anyones(play):

@@ -20,6 +20,7 @@ from jaxrl.vlm.transport import Retries
 
 CLIENTS = {"openai": OpenAIClient, "anthropic": AnthropicClient}
 FAST = Retries(limit=3, base=0.02, cap=0.05)
+NO_REPLIES = (b'{"choices": [{"mess', b"<html>", b"[1]", b"{}", b"[" * 99999, b"\xff")
 KEY = "sk-secret-0123456789"
 
 
@@ -95,8 +96,9 @@ def test_the_request_is_the_one_that_the_providers_own_package_sends(provider, m
 
 def test_redirects_are_not_followed_with_a_key(connect):
     with FakeServer(error(307)) as server:
-        (outcome,) = ask(connect(server))
+        outcome, other = ask(connect(server), *"ab")
         assert outcome.status == 307 and "redirects to elsewhere: give the URL" in outcome.reason
+        assert outcome.fatal and other == outcome
         assert len(server.requests) == 1
 
 
@@ -113,13 +115,20 @@ def test_extra_parameters_are_added_and_taken_away(connect):
     [
         *[busy(), busy(0.05), error(500), error(503), error(529), error(408), error(409)],
         *[fake_server.reset(), fake_server.torn()],
-        *[fake_server.garbage(b) for b in (b'{"choices": [{"mess', b"<html>", b"[1]", b"{}")],
+        *[fake_server.garbage(b) for b in NO_REPLIES],
     ],
 )
 def test_faults_that_may_pass_cost_no_label(connect, fault):
     with FakeServer([fault, "yes"]) as server:
         assert [o.text for o in ask(connect(server))] == ["yes"]
         assert len(server.requests) == 2
+
+
+def test_what_is_no_reply_of_a_model_is_shown(connect):
+    page = f"<!doctype html><title>Log in, {KEY}</title>".encode()
+    with FakeServer(fake_server.garbage(page)) as server:
+        (outcome,) = ask(connect(server))
+    assert "it begins with '<!doctype html><title>Log in, [key]" in outcome.reason
 
 
 @pytest.mark.parametrize("fault", [error(500), fake_server.reset(), fake_server.garbage(b"[]")])

@@ -60,6 +60,14 @@ def test_a_path_that_is_not_there_is_hinted_at():
         assert ask(server, Prompt.of("?")).reason.endswith("the URL ends in /v1)")
 
 
+def test_a_model_that_takes_no_schema_is_asked_without():
+    said = "Invalid parameter: 'response_format' of type 'json_schema' is not supported"
+    refuse = lambda r: error(400, said) if "response_format" in r.body else '{"angle": 1}'  # noqa: E731
+    with FakeServer(refuse) as server:
+        assert ask(server, Prompt.of("?", schema=CLOSED)).text == '{"angle": 1}'
+        assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize(
     ("schema", "strict"),
     [

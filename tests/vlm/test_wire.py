@@ -1,12 +1,14 @@
 """Connections: kept while they are good, verified, through proxies, never beyond a deadline."""
 
 import contextlib
+import gzip
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
+import zlib
 
 import pytest
 from vlm.fake_server import HOST
@@ -156,6 +158,47 @@ def test_a_server_that_trickles_is_not_waited_for(to, whole):
 def test_what_is_no_whole_reply_is_none(to, reply):
     with replying(reply, close=True) as peer, pytest.raises(NoReply, match="connection failed"):
         post(to(f"http://{peer.at}"))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_a_packed_reply_is_unpacked(to, pack):
+    body = pack(b'{"a": 1}')
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    with replying(head.encode() + body) as peer:
+        assert post(to(f"http://{peer.at}")).body == b'{"a": 1}'
+    torn = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n"
+    with replying(torn + body[:9]) as peer, pytest.raises(NoReply, match="cannot be unpacked"):
+        post(to(f"http://{peer.at}"))
+
+
+def test_an_interim_reply_is_not_taken_for_the_one_to_the_next_call(to):
+    """The late reply to the first call comes on a connection that nobody uses any more."""
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+    with replying(hint, OK, pause=0.1) as peer:
+        wire = to(f"http://{peer.at}")
+        for _ in range(2):
+            with pytest.raises(NoReply, match="interim reply with status 103"):
+                post(wire)
+        assert peer.connections == 2
+
+
+def test_a_server_that_turns_down_what_it_has_not_read_is_heard(to):
+    def serve(peer, connection):
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with Peer(serve) as peer:
+        assert to(f"http://{peer.at}").post("/ask", b"x" * 2**24, 5.0).status == 413
+
+
+def test_a_host_may_have_letters_of_its_own(to, monkeypatch):
+    with replying(OK) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.at)
+        assert post(to("http://bücher.example/v1")).status == 200
+    first, *lines = proxy.heads[0].split("\r\n")
+    assert first == "POST http://xn--bcher-kva.example:80/v1/ask HTTP/1.1"
+    assert "Host: xn--bcher-kva.example:80" in lines
 
 
 def test_a_proxy_is_asked_for_the_whole_url(to, monkeypatch):
