@@ -20,20 +20,55 @@ AXIS = "seeds"
 """The axis of a mesh along which seeds are shared out."""
 
 
-def use_cores() -> None:
-    """Makes a device of each core that this process may run on, for seeds to be shared out among.
+SMALL_PRODUCT = 2**22
+"""Multiplications of a layer's product below which XLA's threads take more time than they save."""
 
-    jax makes its devices when it is first used, and keeps them: to be called before. Where it is
-    too late, or where the number of CPU devices was chosen by jax's own setting or by XLA's flag,
-    nothing changes.
+
+def use_cores(num_seeds: int | None = None, config: Any = None) -> None:
+    """Makes the best of a CPU's cores: to be called before jax is first used.
+
+    A device is made of each core that this process may run on, for seeds to be shared out among.
+    One seed of small networks runs on one thread of XLA's instead: with more, kernels of a few
+    microseconds are handed from one to the other.
+
+    jax makes its devices when it is first used, and keeps them. Where it is too late, or where the
+    number of CPU devices was chosen by jax's own setting or by XLA's flag, nothing changes.
+
+    Args:
+        num_seeds: how many will be trained together; None where that is not known yet.
+        config: the algorithm's, for the sizes of its products; None where they are not known.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in flags:
+        return
+    if num_seeds == 1:
+        if _has_small_products(config) and not {"NPROC", "PJRT_NPROC"} & os.environ.keys():
+            # XLA reads it once, when its devices are made; other programs should not find it.
+            os.environ["NPROC"] = "1"
+            jax.local_devices(backend="cpu")
+            del os.environ["NPROC"]
         return
     try:
         jax.config.update("jax_num_cpu_devices", _num_cores())
     except RuntimeError:  # jax has started: its devices stay as they are
         return
+
+
+def _has_small_products(config: Any) -> bool:
+    """Whether a gradient step's largest product between hidden layers is small."""
+    rows, widths = _rows(config), getattr(config, "hidden_sizes", ())
+    if rows is None or not widths:
+        return False
+    return rows * max(a * b for a, b in zip(widths, (*widths[1:], 1), strict=True)) < SMALL_PRODUCT
+
+
+def _rows(config: Any) -> int | None:
+    """Rows of a gradient step's batch; None where the config does not tell."""
+    if hasattr(config, "batch_size"):
+        return config.batch_size
+    if hasattr(config, "num_envs") and hasattr(config, "num_steps"):
+        return config.num_envs * config.num_steps // getattr(config, "num_minibatches", 1)
+    return None
 
 
 def seed_mesh(num_seeds: int) -> Mesh | None:

@@ -10,6 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrl import devices
+from jaxrl.algorithms.dqn import DQNConfig
+from jaxrl.algorithms.ppo import PPOConfig
 from jaxrl.devices import over_seeds, seed_mesh
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +28,48 @@ def test_every_seed_is_mapped_over(seeds):
     x = jnp.arange(seeds * 2.0).reshape(seeds, 2)
     got = over_seeds(lambda x, y, scale: x.sum() + scale * y, x, x[:, 0], 10.0, shared=1)
     np.testing.assert_array_equal(got, x.sum(1) + 10 * x[:, 0])
+
+
+THREADS = """
+import glob, sys
+import jaxrl
+
+config = {"small": jaxrl.PPOConfig(num_envs=4), "large": jaxrl.PPOConfig(num_envs=2048)}
+jaxrl.use_cores(1, config[sys.argv[1]])
+import jax, os
+
+jax.block_until_ready(jax.numpy.ones(2) + 1)
+assert "NPROC" not in os.environ
+names = [open(name).read().strip() for name in glob.glob("/proc/self/task/*/comm")]
+print(jax.local_device_count(), names.count("tf_XLAEigen"))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for the threads")
+def test_one_seed_of_small_networks_has_one_thread():
+    def counted(size: str) -> list[int]:
+        environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "NPROC")}
+        ran = subprocess.run(
+            [sys.executable, "-c", THREADS, size],
+            env=environment | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'envs'}"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [int(x) for x in ran.stdout.split()]
+
+    assert counted("small") == [1, 1]
+    devices, threads = counted("large")
+    assert devices == 1
+    assert threads == len(os.sched_getaffinity(0))
+
+
+def test_products_are_measured_by_the_batch_of_a_gradient_step():
+    assert devices._has_small_products(PPOConfig(num_envs=16))
+    assert not devices._has_small_products(PPOConfig(num_envs=32))
+    assert devices._has_small_products(DQNConfig())
+    assert not devices._has_small_products(DQNConfig(hidden_sizes=(512, 512)))
+    assert not devices._has_small_products(None)
 
 
 SCRIPT = """

@@ -52,7 +52,7 @@ def config(args: argparse.Namespace) -> Any:
 
 def main() -> None:
     args = arguments()
-    jaxrl.use_cores()
+    jaxrl.use_cores(args.seeds, config(args))  # as `jaxrl train` does
     env, params = jaxrl.make(ENVS[args.algorithm])
     build = {"ppo": jaxrl.ppo, "dqn": jaxrl.dqn, "pqn": jaxrl.pqn, "sac": jaxrl.sac}
     algorithm = build[args.algorithm](env, config(args))

@@ -71,7 +71,9 @@ def main(argv: Sequence[str]) -> None:
     )
     if earlier is not None and options.seeds is not None:
         options = dataclasses.replace(options, seed_list=())
-    use_cores()  # before anything makes an array
+    which = options.which_seeds
+    # Before anything makes an array.
+    use_cores(which if isinstance(which, int) else len(which), config)
     env, env_params = make_env(env_name, options.env_params, env_settings)
     settings = training_settings(options, known)
     algorithm = entry.build(env, config)
@@ -90,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
         result = train(
             algorithm,
             env_params,
-            seeds=options.which_seeds,
+            seeds=which,
             reward=source,
             callbacks=listeners,
             out=options.out if options.resume else out,
