@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,12 @@ class Programs(NamedTuple):
     evaluate: Callable[..., Any] | None
     compile_seconds: float
 
+
+EFFORT = {"once": 0, "often": 1}
+"""LLVM's level on a CPU for programs that run once, or are calls of products and small loops.
+
+At its usual 3 these take twice as long to compile, and are no faster. Elsewhere it pays.
+"""
 
 Compiler = Callable[[Algorithm, RewardSource, Plan, Sequence[Lane], EnvParams], Programs]
 """Makes the programs of a run. One may keep what several runs have in common."""
@@ -88,8 +94,15 @@ def compile_whole(
     )
     chunk_program = chunk.lower(carry, np.int32(1)).compile()
     evaluate_program = _compile_evaluation(algorithm, plan, carry.train, env_params, mesh)
-    init_program = init.lower(*args).compile()
+    init_program = compiled(init.lower(*args), "once")
     return Programs(init_program, chunk_program, evaluate_program, time.perf_counter() - began)
+
+
+def compiled(lowered: Any, effort: Literal["once", "often"]) -> Any:
+    """A program that was traced, compiled with less effort than usual: see `EFFORT`."""
+    if jax.default_backend() != "cpu":
+        return lowered.compile()
+    return lowered.compile(compiler_options={"xla_backend_optimization_level": EFFORT[effort]})
 
 
 def _compile_evaluation(

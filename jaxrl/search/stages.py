@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,16 +24,9 @@ import jax.numpy as jnp
 from jaxrl.devices import over_seeds
 from jaxrl.errors import ConfigError
 from jaxrl.plan import Plan
-from jaxrl.programs import Lane, Programs, lane_arguments
+from jaxrl.programs import Lane, Programs, compiled, lane_arguments
 from jaxrl.types import Algorithm, EnvParams, Metrics, PyTree, RewardSource, Trajectory
 from jaxrl.update import NEVER, Carry, ChunkReport, add_update, has_replay, initial_carry
-
-EFFORT = {"once": 0, "often": 1}
-"""The compiler's effort on a CPU, for programs that run once or a few times, and for the others.
-
-At its usual 3 it takes twice as long, for programs that are no faster: they are calls of matrix
-products and small loops.
-"""
 
 
 class Stages:
@@ -136,13 +129,6 @@ def _compile_kept(
     with ThreadPoolExecutor(len(lowered)) as pool:
         programs = list(pool.map(lambda pair: compiled(*pair), lowered))
     return *programs[:2], (programs[2], report), rows
-
-
-def compiled(lowered: Any, effort: Literal["once", "often"]) -> Any:
-    """A program that was traced, compiled for how often it will run."""
-    if jax.default_backend() != "cpu":
-        return lowered.compile()
-    return lowered.compile(compiler_options={"xla_backend_optimization_level": EFFORT[effort]})
 
 
 def _compile_annotation(reward: RewardSource, state: PyTree, rows: Trajectory) -> Any:
