@@ -15,6 +15,8 @@ from jaxrl.commands.options import parse_steps, parse_value, starting_point
 from jaxrl.commands.sweep import parse_grid
 from jaxrl.errors import ConfigError, UnknownNameError
 from jaxrl.run.folder import read_run
+from jaxrl.run.opening import open_run
+from jaxrl_envs.lunar_lander import LunarLander
 
 ACROBOT = "Acrobot-v1"
 SMALL = (
@@ -111,6 +113,21 @@ def test_eval_plays_with_other_parameters(finished, capsys):
         assert out.count("3.0 steps") == 2
     status, _, err = run(capsys, "eval", str(finished), "--env-params", "wind=1")
     assert status == 2 and "unknown setting of CartPole-v1 'wind'" in err
+
+
+def test_eval_judges_in_the_form_that_an_environment_asks_for(finished, capsys, monkeypatch):
+    """As a lander that was trained with the fast solver is judged with the exact one."""
+    kind = type(open_run(finished).algorithm.env)
+    monkeypatch.setattr(kind, "evaluated_with", {"max_steps_in_episode": 4}, raising=False)
+    status, out, err = run(capsys, "eval", str(finished), "--episodes", "2")
+    assert status == 0 and "CartPole-v1 max_steps_in_episode=4, 2 greedy" in out, err
+    assert out.count("4.0 steps") == 2
+    flags = ["--episodes", "2", "--env-params", "max_steps_in_episode=3"]
+    assert (
+        "CartPole-v1 max_steps_in_episode=3, 2 greedy"
+        in run(capsys, "eval", str(finished), *flags)[1]
+    )
+    assert LunarLander.evaluated_with == {"solver": "exact"}
 
 
 def test_plot_and_render_write_files(finished, capsys, tmp_path):

@@ -1,4 +1,8 @@
-"""`jaxrl eval RUN`: plays whole episodes with a run's policies."""
+"""`jaxrl eval RUN`: plays whole episodes with a run's policies.
+
+An environment may be trained in a cheaper form of itself. Its `evaluated_with`, a mapping of its
+arguments, names the form in which it is to be judged; `--env-params` overrides that.
+"""
 
 from __future__ import annotations
 
@@ -50,18 +54,27 @@ def main(argv: Sequence[str]) -> None:
         max_steps=options.max_steps,
     )
     algorithm, env_params = opened.algorithm, opened.env_params
-    if options.env is not None or options.env_params:
+    faithful = {} if options.env else getattr(type(algorithm.env), "evaluated_with", {})
+    if options.env is not None or options.env_params or faithful:
         trained = opened.record.config
-        earlier = None if options.env else trained["env_arguments"] | trained["env_params"]
+        earlier = (
+            None if options.env else trained["env_arguments"] | trained["env_params"] | faithful
+        )
         env, env_params = make_env(options.env or trained["env"], options.env_params, earlier)
         algorithm = moved(algorithm, env)
     summary = evaluate(algorithm, opened.policies, env_params, **settings)
-    _report(options, opened.record.config, summary)
+    changed = {name: str(value) for name, value in faithful.items()}
+    changed |= dict(setting.split("=", 1) for setting in options.env_params)
+    _report(options, changed, opened.record.config, summary)
 
 
-def _report(options: EvalOptions, config: dict[str, Any], summary: EvalSummary) -> None:
+def _report(
+    options: EvalOptions, changed: dict[str, str], config: dict[str, Any], summary: EvalSummary
+) -> None:
     kind = "sampled" if options.stochastic else "greedy"
-    where = " ".join([options.env or config["env"], *options.env_params])
+    where = " ".join(
+        [options.env or config["env"], *(f"{name}={value}" for name, value in changed.items())]
+    )
     print(f"{config['algorithm']} on {where}, {options.episodes} {kind} episodes a seed")
     labels = config["labels"] or [{} for _ in config["seeds"]]
     for seed, label, returns, lengths in zip(

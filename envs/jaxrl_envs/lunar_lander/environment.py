@@ -38,6 +38,8 @@ class LunarLander(base.Environment):
     """
 
     quantities: ClassVar[dict[str, tuple[str, str]]] = words.QUANTITIES
+    evaluated_with: ClassVar[dict[str, str]] = {"solver": "exact"}
+    """Whatever it was trained with, a policy is judged in Gymnasium's lander (`jaxrl eval`)."""
 
     def __init__(self, continuous: bool = False, solver: SolverName = "exact") -> None:
         """An environment.
