@@ -34,7 +34,7 @@ from work import kernels, work_of
 import jaxrl
 from jaxrl import rewards
 from jaxrl.run.machine import machine
-from jaxrl.update import Carry, initial_carry, make_update
+from jaxrl.update import Carry, initial_carry, make_update, run_updates
 from jaxrl.vector import rollout, vectorize
 
 HERE = Path(__file__).parent
@@ -48,6 +48,8 @@ STEPS = {"ppo": (4, 64, 2048), "dqn": (10,), "sac": (1,), "pqn": (128,)}
 BUFFER = 10_000
 WARM_UP = 1_000
 """Steps before the measured update: replays must have begun to learn."""
+LOOPED, STEPS_A_CALL = 256, 4_096
+"""At most so many updates, and about so many environment steps, in a timed call."""
 STEPPING = {"CartPole-v1": (64, 8192), "Pendulum-v1": (64, 8192)}
 ROLLOUT = 128
 PRODUCT = {"cpu": 2048, "gpu": 8192}
@@ -156,13 +158,16 @@ def update_step(name: str, num_envs: int, seeds: int, rounds: int) -> dict[str, 
     carry = start(keys)
     step = jax.jit(lambda carry: update(carry)[0], donate_argnums=0)
     program = step.lower(carry).compile()
-    work = work_of(lambda carry: update(carry)[0], carry)
-    for _ in range(warm_up):
-        carry = program(carry)
+    # The loop over gradient steps, of which these settings ask one an update.
+    work = work_of(lambda carry: update(carry)[0], carry, unknown_rounds=1)
+    # Timed as training runs it: looped on the device, not called from the host one by one.
+    looped = max(1, min(LOOPED, STEPS_A_CALL // algorithm.steps_per_update))
+    chunk = jax.jit(lambda carry, n: run_updates(update, carry, n)[0], donate_argnums=0)
+    carry = chunk(carry, warm_up)
 
     def call() -> None:
         nonlocal carry
-        carry = jax.block_until_ready(program(carry))
+        carry = jax.block_until_ready(chunk(carry, looped))
 
     return {
         "step": name.upper(),
@@ -170,7 +175,7 @@ def update_step(name: str, num_envs: int, seeds: int, rounds: int) -> dict[str, 
         "seeds": seeds,
         "env_steps": algorithm.steps_per_update * seeds,
         **counted(work, program),
-        **clocked(call, rounds),
+        **clocked(call, rounds, looped),
     }
 
 
@@ -210,9 +215,9 @@ def counted(work: Any, program: Any) -> dict[str, Any]:
     }
 
 
-def clocked(call: Callable[[], Any], rounds: int) -> dict[str, Any]:
-    """The median of the rounds, and all of them."""
-    each = timed(call, rounds)
+def clocked(call: Callable[[], Any], rounds: int, steps: int = 1) -> dict[str, Any]:
+    """The median of the rounds, and all of them; a call makes that many steps."""
+    each = [seconds / steps for seconds in timed(call, rounds)]
     return {"seconds": statistics.median(each), "rounds": each}
 
 

@@ -55,38 +55,46 @@ class Work(NamedTuple):
         return Work(*(count * x for x in self))
 
 
-def work_of(function: Any, *args: Any) -> Work:
+def work_of(function: Any, *args: Any, unknown_rounds: int | None = None) -> Work:
     """The work of a function of arrays, or of shapes of arrays.
 
+    Args:
+        function: what is to be counted.
+        *args: what it is called with.
+        unknown_rounds: rounds of its loops whose number cannot be known beforehand.
+
     Raises:
-        ValueError: a loop in it whose number of rounds cannot be known beforehand.
+        ValueError: there is such a loop, and `unknown_rounds` is None.
     """
-    return count(jax.make_jaxpr(function)(*args).jaxpr)
+    return count(jax.make_jaxpr(function)(*args).jaxpr, unknown_rounds)
 
 
-def count(jaxpr: Any) -> Work:
-    """The work of a jaxpr; raises as `work_of`."""
-    return sum((_of_equation(equation) for equation in jaxpr.eqns), Work())
+def count(jaxpr: Any, unknown_rounds: int | None = None) -> Work:
+    """The work of a jaxpr; arguments and errors as of `work_of`."""
+    return sum((_of_equation(equation, unknown_rounds) for equation in jaxpr.eqns), Work())
 
 
-def _of_equation(equation: Any) -> Work:
+def _of_equation(equation: Any, unknown_rounds: int | None) -> Work:
     name, params = equation.primitive.name, equation.params
     if name == "scan":
-        body = count(params["jaxpr"].jaxpr)
+        body = count(params["jaxpr"].jaxpr, unknown_rounds)
         fixed = params["num_consts"] + params["num_carry"]
         sliced = [*equation.invars[fixed:], *equation.outvars[params["num_carry"] :]]
         return body.times(params["length"]) + Work(bytes=_bytes(sliced))
     if name == "while":
-        raise ValueError(
-            "the program has a loop of an unknown number of rounds: give its body, or a fori_loop "
-            "with fixed ends."
-        )
+        if unknown_rounds is None:
+            raise ValueError(
+                "the program has a loop of an unknown number of rounds: say how many with "
+                "unknown_rounds, give its body, or a fori_loop with fixed ends."
+            )
+        return count(params["body_jaxpr"].jaxpr, unknown_rounds).times(unknown_rounds)
     if name == "cond":
         # The costliest branch: which one runs is not known.
-        return max((count(branch.jaxpr) for branch in params["branches"]), key=lambda w: w.flops)
+        branches = [count(branch.jaxpr, unknown_rounds) for branch in params["branches"]]
+        return max(branches, key=lambda work: work.flops)
     inner = list(_inner(params))
     if inner:
-        return sum((count(jaxpr) for jaxpr in inner), Work())
+        return sum((count(jaxpr, unknown_rounds) for jaxpr in inner), Work())
     return _of_primitive(name, equation)
 
 

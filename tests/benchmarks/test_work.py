@@ -74,9 +74,13 @@ def test_random_words_and_branches_are_counted():
     assert chosen.flops >= 2
 
 
-def test_a_loop_of_unknown_length_is_refused():
+def test_a_loop_of_unknown_length_is_refused_unless_it_is_told():
+    def looped(x):
+        return jax.lax.while_loop(lambda x: x < 10, lambda x: x + 1, x)
+
     with pytest.raises(ValueError, match="unknown number of rounds"):
-        work_of(lambda x: jax.lax.while_loop(lambda x: x < 10, lambda x: x + 1, x), 0)
+        work_of(looped, 0)
+    assert work_of(looped, 0, unknown_rounds=3).flops == 3
 
 
 def test_xla_counts_the_same_products_where_there_is_no_loop(mlp):
