@@ -40,13 +40,15 @@ class Environment(Protocol):
     """What jaxrl asks of an environment. All methods are pure and traceable.
 
     States and parameters are pytrees; `step_env` keeps the structure, shapes and types of the
-    state that `reset_env` gave. Three more methods are used where they exist:
+    state that `reset_env` gave. More is used where it exists:
 
     - `reset_batch(key, params, num_envs) -> (obs [B, ...], state [B, ...])`: starts drawn for the
       batch with one key.
     - `render(state, params, *, height, width) -> uint8 [height, width, 3]`.
     - `describe(state, params) -> dict[str, Array]`: named quantities, their units in
       `quantities: dict[str, (unit, meaning)]`.
+    - `evaluated_with: dict[str, value]`, of its class: arguments with which `jaxrl eval` makes it,
+      where it may be trained in a cheaper form of itself.
     """
 
     @property

@@ -11,7 +11,7 @@ both ways, and copy the replay. Before learning begins in any seed no gradient s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -61,6 +61,14 @@ class OffPolicyState(TrainState):
 
     target_params: PyTree
     replay: Replay
+
+
+class Learner(NamedTuple):
+    """What a gradient step changes; fields as in the train state."""
+
+    params: PyTree
+    opt_state: PyTree
+    target_params: PyTree
 
 
 def init(
@@ -156,36 +164,29 @@ def learn(
     row, lane = replay.draw(buffer, key_sample, shape, n_step)
     noises = noise(key_noise, shape)
     begun = (state.update >= first_update(config)) & (buffer.stored >= n_step)
-    optimizer = adam(now.max_grad_norm, now.adam_eps)
 
-    def step(i: Any, carry: tuple[PyTree, PyTree, PyTree]) -> tuple[Any, Metrics]:
-        params, opt_state, target = carry
+    def step(i: Any, learner: Learner) -> tuple[Learner, Metrics]:
         sample = replay.gather(buffer, row[i], lane[i], now.gamma, n_step)
-        usable = Mean.of(sample.weight.mean())
         sample = sample._replace(
             obs=normalise.see(state.obs_stats, sample.obs),
             next_obs=normalise.see(state.obs_stats, sample.next_obs),
         )
-        noise = jax.tree.map(lambda x: x[i], noises)
-        grads, metrics = jax.grad(loss_fn, has_aux=True)(params, target, sample, noise, parts, now)
-        new, new_opt = descend(optimizer, grads, opt_state, params, now.learning_rate)
-        due = (state.update * num_steps + i + 1) % config.target_period == 0
-        new_target = optax.tree.where(due, polyak(target, targets(new), now.tau), target)
+        number = state.update * num_steps + i + 1
+        drawn = jax.tree.map(lambda x: x[i], noises)
+        new, metrics = _gradient_step(parts, learner, sample, drawn, number, loss_fn, now, targets)
         # A batch without a label teaches nothing, not even Adam's momentum.
         taken = begun & (sample.weight.sum() > 0)
-        carry = optax.tree.where(taken, (new, new_opt, new_target), carry)
-        metrics |= {"loss/grad_norm": Mean.of(optax.tree.norm(grads))}
         metrics = jax.tree.map(lambda x: jnp.where(taken, x, 0.0), metrics)
-        return carry, metrics | {"replay/usable": usable}
+        metrics |= {"replay/usable": Mean.of(sample.weight.mean())}
+        return optax.tree.where(taken, new, learner), metrics
 
-    carry = (state.params, state.opt_state, state.target_params)
-    length = jnp.where(of_any_seed(begun), num_steps, 0)
-    (params, opt_state, target), metrics = _repeat(step, length, carry)
+    learner = Learner(state.params, state.opt_state, state.target_params)
+    learner, metrics = _repeat(step, jnp.where(of_any_seed(begun), num_steps, 0), learner)
     state = state.replace(
         key=key,
-        params=params,
-        opt_state=opt_state,
-        target_params=target,
+        params=learner.params,
+        opt_state=learner.opt_state,
+        target_params=learner.target_params,
         replay=buffer,
         # Counted only here: within an update, acting and learning must see the same.
         obs_stats=normalise.update_stats(state.obs_stats, trajectory.obs),
@@ -195,23 +196,45 @@ def learn(
     return state, metrics | state.vector.episodes
 
 
+def _gradient_step(
+    parts: Parts,
+    learner: Learner,
+    sample: Sample,
+    noise: PyTree,
+    number: Array,
+    loss_fn: LossFn,
+    now: Any,
+    targets: Callable[[PyTree], PyTree],
+) -> tuple[Learner, Metrics]:
+    """One step on a sample `[N, ...]`; `number` is counted from 1, for the target's period."""
+    optimizer = adam(now.max_grad_norm, now.adam_eps)
+    params, opt_state, target = learner
+    grads, metrics = jax.grad(loss_fn, has_aux=True)(params, target, sample, noise, parts, now)
+    params, opt_state = descend(optimizer, grads, opt_state, params, now.learning_rate)
+    moved = polyak(target, targets(params), now.tau)
+    target = optax.tree.where(number % parts.config.target_period == 0, moved, target)
+    return Learner(params, opt_state, target), metrics | {
+        "loss/grad_norm": Mean.of(optax.tree.norm(grads))
+    }
+
+
 def _repeat(
-    step: Callable[[Any, PyTree], tuple[PyTree, Metrics]], length: Array, carry: PyTree
-) -> tuple[PyTree, Metrics]:
-    """`step` so often, its metrics added up; none of it may depend on how often that is."""
-    like = jax.eval_shape(step, 0, carry)[1]
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    step: Callable[[Any, Learner], tuple[Learner, Metrics]], length: Array, learner: Learner
+) -> tuple[Learner, Metrics]:
+    """`step(i, learner)` for `i` below a traced `length`, and the sum of what the steps told."""
+    told = jax.eval_shape(step, 0, learner)[1]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), told)
 
-    def body(i: Array, loop: tuple[PyTree, Metrics]) -> tuple[PyTree, Metrics]:
-        carry, metrics = step(i, loop[0])
-        return carry, jax.tree.map(jnp.add, loop[1], metrics)
+    def body(i: Array, loop: tuple[Learner, Metrics]) -> tuple[Learner, Metrics]:
+        learner, metrics = step(i, loop[0])
+        return learner, jax.tree.map(jnp.add, loop[1], metrics)
 
-    return jax.lax.fori_loop(0, length, body, (carry, zeros))
+    return jax.lax.fori_loop(0, length, body, (learner, zeros))
 
 
 @custom_vmap
 def of_any_seed(x: Array) -> Array:
-    """The bool itself, and under a `vmap` whether any of them is True: the same for all seeds.
+    """The bool itself, a scalar, and under a `vmap` whether any is True: the same for all seeds.
 
     The length of a loop by it has no axis of seeds, with which the loop would choose between its
     old and new state for each seed at every step.

@@ -241,7 +241,7 @@ def _put_finals(replay: Replay, trajectory: Trajectory) -> tuple[Array, Array]:
 
 
 def draw(replay: Replay, key: Key, shape: tuple[int, ...], n_step: int = 1) -> tuple[Array, Array]:
-    """Where windows begin, drawn uniformly and with replacement from what is stored, for `gather`.
+    """Where windows begin, for `gather`: drawn uniformly and with replacement from what is stored.
 
     Costs one draw, whatever the buffer's size. Needs `n_step` rows in it: of fewer, what is
     gathered has nothing to do with any episode.
@@ -254,13 +254,6 @@ def draw(replay: Replay, key: Key, shape: tuple[int, ...], n_step: int = 1) -> t
     starts = jnp.maximum(replay.stored - n_step + 1, 1)
     row, lane = jnp.divmod(jax.random.randint(key, shape, 0, starts * num_envs), num_envs)
     return replay.written - replay.stored + row, lane
-
-
-def sample(
-    replay: Replay, key: Key, shape: tuple[int, ...], gamma: Array | float, n_step: int = 1
-) -> Sample:
-    """Windows from where `draw` says, `[*shape, ...]`."""
-    return gather(replay, *draw(replay, key, shape, n_step), gamma, n_step)
 
 
 def gather(

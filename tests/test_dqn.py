@@ -13,6 +13,7 @@ from jaxrl.algorithms import dqn as module
 from jaxrl.algorithms.dqn import DQNConfig, dqn
 from jaxrl.environment import make
 from jaxrl.errors import ConfigError, SpaceError, UnknownNameError
+from jaxrl.off_policy import of_any_seed
 from jaxrl.run.checkpoint import Checkpointer
 from jaxrl.run.machine import available_memory_bytes
 from jaxrl.training import train
@@ -157,6 +158,17 @@ def test_schedules_reach_their_end(small):
     assert float(first["schedule/epsilon"].value) == 1.0
     assert float(middle["schedule/epsilon"].value) == float(np.float32(0.05))
     assert float(last["schedule/epsilon"].value) == float(np.float32(0.05))
+
+
+def test_seeds_agree_on_how_long_they_learn():
+    """So that their loop has one length, and never chooses between states seed by seed."""
+    some, none = jnp.array([False, True, False]), jnp.zeros(3, bool)
+    for begun, expected in ((some, 5), (none, 0)):
+        steps = jax.vmap(lambda x: jnp.where(of_any_seed(x), 5, 0), out_axes=None)(begun)
+        assert steps == expected
+    nested = jax.vmap(jax.vmap(of_any_seed), out_axes=0)(some[None])
+    assert nested.shape == (1, 3) and nested.all()
+    assert not of_any_seed(jnp.array(False))
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2])

@@ -177,7 +177,12 @@ def test_samples_uniformly_what_can_begin_a_window():
             rows[..., None], rows.astype(int), rows, flags, flags, rows[..., None], None, None
         )
         buffer = write(buffer, trajectory, number[min(i + 2, 9)][:, None])
-    drawn = jax.jit(lambda key: module.sample(buffer, key, (4000,), GAMMA, 2))(jax.random.key(0))
+
+    @jax.jit
+    def sample(key):
+        return module.gather(buffer, *module.draw(buffer, key, (4000,), 2), GAMMA, 2)
+
+    drawn = sample(jax.random.key(0))
     which, counts = np.unique(np.asarray(drawn.obs), return_counts=True)
     # Rows 4 … 9 are stored; the last one begins no window of two.
     np.testing.assert_array_equal(which, np.arange(8, 18))

@@ -40,35 +40,47 @@ DENIED = re.compile(
     r"[^.;:,!?\n]*$",
     re.IGNORECASE,
 )
+"""The words before an action that rule it out, up to the action."""
+
 SUPPOSED = re.compile(
     r"\b(?:if|unless|could|might|may|whether|consider(?:ing|ed)?|maybe|perhaps|either|between|"
     r"options?|e\.g|for example|such as|like|after|before|once|then)\b[^.;:!?\n]*$"
     r"|\b(?:when|while)\b[^.;:,!?\n]*$",
     re.IGNORECASE,
 )
+"""The words before an action that only weigh it, up to the action."""
+
 CONDITION = re.compile(r"\b(?:if|unless|whether|when|could|might|may)\b[^,]*$", re.IGNORECASE)
 """What turns the decision right after it into none; after a comma the sentence goes on without."""
+
 COMPARED = re.compile(r"^\W*(?:rather than|instead of|over|(?:and )?not)\W+$", re.IGNORECASE)
 """What stands between an action that is taken and one that is not."""
+
 DISMISSED = re.compile(
     r"^\W*\b(?:would|could|might|may|isn't|is not|won't|will not|wouldn't|can't|cannot|doesn't|"
     r"does not|is (?:too|wrong|bad|risky|useless|dangerous|ineffective|unsafe|out|blocked)|makes|"
     r"is worse|seems (?:wrong|bad|risky)|was|had|hits|kills|crashes|leads? (?:in)?to|runs? into)\b",
     re.IGNORECASE,
 )
+"""The words after an action that say what speaks against it."""
+
 REFUSED = re.compile(
     r"\b(?:i(?:'m| am) sorry|i apologi[sz]e|i (?:can't|cannot|can not|won't|am unable to|"
     r"am not able to)\s+(?:\w+\s+){0,2}(?:help|assist|do|comply|provide|play|control|see|view|"
     r"choose|decide|determine|tell))\b",
     re.IGNORECASE,
 )
+"""A refusal, anywhere in an answer."""
+
 LISTING = re.compile(
     r"^[\s'\"`*_()\[\]‘’“”]*(?:,|/|\||;|\bor\b|\band\b|\bthen\b|,\s*(?:or|and|then)\b|"  # noqa: RUF001
     r"\band then\b|\bfollowed by\b|&|->|→)?[\s'\"`*_()\[\]‘’“”]*(?:\d+[.)]|[-*•])?[\s'\"`*(\[]*$",  # noqa: RUF001
     re.IGNORECASE,
 )
 """What stands between two names of a list of actions."""
+
 TAGGED = re.compile(r"<(?:final_)?(?:answer|action|move)>(.*?)</", re.IGNORECASE | re.DOTALL)
+"""An answer between tags; the group is what they hold."""
 
 WAYS = frozenset(
     (

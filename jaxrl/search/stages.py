@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import jax
@@ -99,14 +98,12 @@ def _compile_kept(
         return train.replace(config=configs)
 
     def collect(train: PyTree) -> tuple[PyTree, Trajectory]:
-        each = partial(over_seeds, keep_axis=has_replay(train))
-        return each(lambda s: algorithm.collect(s, needs), train)
+        return over_seeds(lambda s: algorithm.collect(s, needs), train, keep_axis=has_replay(train))
 
     def learn(
         train: PyTree, rows: Trajectory, report: ChunkReport | None
     ) -> tuple[PyTree, ChunkReport]:
-        each = partial(over_seeds, keep_axis=has_replay(train))
-        train, metrics = each(algorithm.learn, train, rows)
+        train, metrics = over_seeds(algorithm.learn, train, rows, keep_axis=has_replay(train))
         if report is None:
             nothing = jax.tree.map(jnp.zeros_like, metrics)
             report = ChunkReport(nothing, jnp.full(len(train.update), NEVER, jnp.int32))
