@@ -362,7 +362,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=30.0,
         seeds=5,
         needed=None,
-        reached="",
+        reached="3 of 5 seeds, mean 39.8",
     ),
     ("pqn", "Breakout-MinAtar"): Preset(
         PQNConfig(
@@ -378,7 +378,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         threshold=30.0,
         seeds=5,
         needed=None,
-        reached="",
+        reached="5 of 5 seeds, mean 55.0",
     ),
     ("pqn", "CartPole-v1"): Preset(
         PQNConfig(num_minibatches=8, learning_rate=1e-3, epsilon_final=0.05, hidden_sizes=(64, 64)),
