@@ -73,6 +73,13 @@ def main() -> None:
     parser.add_argument("--algorithms", nargs="+", choices=TASKS, default=["ppo"])
     parser.add_argument("--num-envs", type=int, nargs="+", help="default each algorithm's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="in one program")
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        type=size_of,
+        metavar="ENVSxSEEDS",
+        help="these, instead of all pairs of the two above",
+    )
     parser.add_argument("--buffer-size", type=int, nargs="+", help="default each algorithm's")
     parser.add_argument("--total-steps", type=int, help="of each seed; default each algorithm's")
     parser.add_argument("--rounds", type=int, default=5, help="processes per contestant and size")
@@ -87,10 +94,9 @@ def main() -> None:
     for algorithm in args.algorithms:
         task = TASKS[algorithm]
         contestants = [name for name in wanted if name in ("jaxrl", *task.peers)]
-        sizes = itertools.product(
-            args.num_envs or task.num_envs, args.seeds, args.buffer_size or task.buffer_size
-        )
-        for num_envs, seeds, buffer_size in sizes:
+        pairs = args.sizes or itertools.product(args.num_envs or task.num_envs, args.seeds)
+        sizes = itertools.product(pairs, args.buffer_size or task.buffer_size)
+        for (num_envs, seeds), buffer_size in sizes:
             size = {
                 "algorithm": algorithm,
                 "num_envs": num_envs,
@@ -108,6 +114,12 @@ def main() -> None:
                 rate = statistics.median(measured["steps_per_second"])
                 print(f"{name:10} {size}  {rate:12,.0f} steps/s", flush=True)
     write_report()
+
+
+def size_of(words: str) -> tuple[int, int]:
+    """`"4x8"`: environments, seeds."""
+    num_envs, seeds = words.split("x")
+    return int(num_envs), int(seeds)
 
 
 def command(name: str, python: Path, size: dict[str, Any], args: argparse.Namespace) -> list[str]:

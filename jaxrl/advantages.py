@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from jaxrl import normalise, returns
 from jaxrl.errors import ConfigError
-from jaxrl.minibatch import as_rows, row_weight
+from jaxrl.minibatch import as_rows, by_steps, row_weight
 from jaxrl.on_policy import Extras, Parts, value
 from jaxrl.types import Array, Trajectory
 
@@ -53,11 +54,15 @@ def make_batch(parts: Parts, state: Any, trajectory: Trajectory) -> Batch:
     instead of `T` small ones. `next_obs` is from before any reset, so that a time limit
     bootstraps from the state it cut off.
     """
-    values = value(parts, state, trajectory.obs)
+
+    def valued(obs: Array) -> Array:
+        return by_steps(partial(value, parts, state), state.params, obs)
+
+    values = valued(trajectory.obs)
     advantage = returns.gae(
         normalise.scale_reward(trajectory.reward, state.return_stats),
         values,
-        value(parts, state, trajectory.next_obs),
+        valued(trajectory.next_obs),
         trajectory.terminated,
         trajectory.truncated,
         gamma=state.config.gamma,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxrl import returns
 from jaxrl.errors import ConfigError
-from jaxrl.types import Array, Key, PyTree, Trajectory
+from jaxrl.types import Array, Key, Mean, Metrics, PyTree, Trajectory
+
+CACHED = 2**18
+"""Numbers of a layer's output, 1 MiB, that stay in a CPU's cache until the gradient needs them."""
 
 
 def as_rows(trajectory: PyTree) -> PyTree:
@@ -37,26 +44,96 @@ def unless_empty(weight: Array | None, new: PyTree, old: PyTree) -> PyTree:
     return new if weight is None else optax.tree.where(weight.sum() > 0, new, old)
 
 
+def mean_gradient(
+    loss_fn: Callable[..., tuple[Array, Metrics]], params: PyTree, batch: Any, *args: Any
+) -> tuple[PyTree, Metrics]:
+    """The gradient of a loss that is a mean over rows, and its metrics.
+
+    On a CPU a large batch is taken in parts whose layers' outputs stay in its cache, one after the
+    other; by how much a part's mean counts is its share of the rows, or of their weight.
+
+    Args:
+        loss_fn: `(params, batch, *args) -> (loss, metrics)`, means over the rows of the batch,
+            those of the loss weighted by `batch.weight` if that is not None.
+        params: what the gradient is by.
+        batch: leaves `[N, ...]`, among them `obs` and `weight`.
+        *args: what else the loss takes.
+    """
+
+    def gradient(params: PyTree, batch: Any) -> tuple[PyTree, Metrics]:
+        return jax.grad(loss_fn, has_aux=True)(params, batch, *args)
+
+    count = _num_parts(params, batch.obs.shape, batch.obs.shape[0])
+    if count == 1:
+        return gradient(params, batch)
+    parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+    share = jnp.full(count, 1 / count)
+    if batch.weight is not None:
+        of_parts = parts.weight.sum(1)
+        share = of_parts / jnp.maximum(of_parts.sum(), 1)
+
+    def add(total: PyTree, part: tuple[Any, Array]) -> tuple[PyTree, None]:
+        grads, metrics = gradient(params, part[0])
+        told = {name: mean.total for name, mean in metrics.items()}
+        return jax.tree.map(
+            lambda t, x: t + (part[1] * x).astype(t.dtype), total, (grads, told)
+        ), None
+
+    told = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], parts))[1]
+    zeros = jax.tree.map(jnp.zeros_like, params), dict.fromkeys(told, jnp.float32(0))
+    (grads, totals), _ = jax.lax.scan(add, zeros, (parts, share))
+    return grads, {name: Mean.of(total) for name, total in totals.items()}
+
+
+def by_steps(function: Callable[[Array], Array], params: PyTree, obs: Array) -> Array:
+    """A network's output for a whole trajectory; on a CPU in parts, as `mean_gradient`.
+
+    Args:
+        function: `obs [T, B, *O] -> [T, B, ...]`, the same for every step.
+        params: what the network has, for its widths.
+        obs: `[T, B, *O]`.
+    """
+    steps, lanes, *shape = obs.shape
+    count = _num_parts(params, (steps * lanes, *shape), steps)
+    if count == 1:
+        return function(obs)
+    out = jax.lax.map(function, obs.reshape(count, -1, lanes, *shape))
+    return out.reshape(steps, *out.shape[2:])
+
+
+def _num_parts(params: PyTree, shape: tuple[int, ...], divides: int) -> int:
+    """Into how many equal parts to cut rows of that shape for a layer's output to be `CACHED`.
+
+    The number divides `divides`, and is as small as that allows.
+    """
+    if jax.default_backend() != "cpu":
+        return 1
+    rows, *of_row = shape
+    widths = [x.shape[-1] for x in jax.tree.leaves(params) if x.ndim]
+    least = -(-rows * max([math.prod(of_row), *widths]) // CACHED)
+    return next((n for n in range(least, divides) if divides % n == 0), divides)
+
+
 def minibatch_rows(key: Key, num_rows: int, num_minibatches: int, epochs: int) -> Array:
     """Which rows each gradient step sees, `[epochs * num_minibatches, N]`.
 
     Every epoch is a shuffle of its own, so that each row is seen once an epoch.
     """
     keys = jax.random.split(key, epochs)
-    rows = jax.vmap(lambda k: shuffled(k, num_rows))(keys)
+    rows = jax.vmap(lambda k: shuffled(k, num_rows, num_rows // num_minibatches))(keys)
     return rows.reshape(epochs * num_minibatches, -1)
 
 
-def shuffled(key: Key, num_rows: int) -> Array:
-    """The numbers `0 … num_rows - 1` in random order, int32 `[num_rows]`.
+def shuffled(key: Key, num_rows: int, size: int) -> Array:
+    """The numbers `0 … num_rows - 1` in random order, int32 `[num_rows]`, to be cut by `size`.
 
-    Up to 65,536 rows, the row's number is packed under random bits and the words are sorted: three
-    to ten times faster on a CPU than `jax.random.permutation`, which sorts pairs. Rows that drew
-    the same bits (at least 16 of them) stay in order; where a row goes among the minibatches can
-    depend on that only if the tie straddles two of them.
+    The row's number is packed under random bits and the words are sorted: three to ten times faster
+    on a CPU than `jax.random.permutation`, which sorts pairs. Rows that drew the same bits stay in
+    order; where a row goes among the minibatches can depend on that only if they straddle two. So
+    it is done where those are expected to be fewer than a sixteenth of a minibatch.
     """
     width = (num_rows - 1).bit_length()
-    if width > 16:
+    if num_rows >> (32 - width) > size // 16:
         return jax.random.permutation(key, num_rows)
     bits = jax.random.bits(key, (num_rows,), jnp.uint32) >> width << width
     packed = jnp.sort(bits | jnp.arange(num_rows, dtype=jnp.uint32))

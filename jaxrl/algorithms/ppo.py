@@ -26,7 +26,13 @@ from jaxrl import entropy, objectives, on_policy
 from jaxrl.advantages import Batch, count_rewards, make_batch
 from jaxrl.config import number, static
 from jaxrl.errors import check_range, known, unknown_name
-from jaxrl.minibatch import check_minibatches, minibatch_rows, take, unless_empty
+from jaxrl.minibatch import (
+    check_minibatches,
+    mean_gradient,
+    minibatch_rows,
+    take,
+    unless_empty,
+)
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
     OnPolicyState,
@@ -211,7 +217,7 @@ def loss_fn(params: PyTree, batch: Batch, parts: Parts, config: PPOConfig) -> tu
 
     Args:
         params: the network's parameters.
-        batch: rows `[N, ...]`.
+        batch: rows `[N, ...]`, their advantages normalised if they are to be.
         parts: network and surrogate.
         config: coefficients, schedules already applied.
 
@@ -221,11 +227,8 @@ def loss_fn(params: PyTree, batch: Batch, parts: Parts, config: PPOConfig) -> tu
     policy = parts.network.policy(params, batch.obs)
     value = parts.network.value(params, batch.obs)
     log_ratio = policy.log_prob(batch.raw_action) - batch.log_prob
-    advantage = batch.advantage
-    if config.normalize_advantage:
-        advantage = objectives.normalize_advantage(advantage, batch.weight)
-
-    policy_loss = -objectives.mean(parts.surrogate(log_ratio, advantage, config), batch.weight)
+    surrogate = parts.surrogate(log_ratio, batch.advantage, config)
+    policy_loss = -objectives.mean(surrogate, batch.weight)
     if config.clip_eps_vf is None:
         value_loss = objectives.squared_value_loss(value, batch.target, weight=batch.weight)
     else:
@@ -261,7 +264,10 @@ def learn(parts: Parts, state: OnPolicyState, trajectory: Trajectory) -> tuple[A
     def step(carry: tuple[PyTree, PyTree, Array], rows: Array) -> tuple[Any, Metrics]:
         params, opt_state, stopped = carry
         minibatch = take(batch, rows)
-        grads, metrics = jax.grad(loss_fn, has_aux=True)(params, minibatch, parts, now)
+        if now.normalize_advantage:
+            advantage = objectives.normalize_advantage(minibatch.advantage, minibatch.weight)
+            minibatch = minibatch._replace(advantage=advantage)
+        grads, metrics = mean_gradient(loss_fn, params, minibatch, parts, now)
         new = descend(optimizer, grads, opt_state, params, now.learning_rate)
         new = unless_empty(minibatch.weight, new, (params, opt_state))
         if now.target_kl is not None:

@@ -31,7 +31,9 @@ from jaxrl.critics import QNetwork, q_network
 from jaxrl.env_check import check_env
 from jaxrl.minibatch import (
     as_rows,
+    by_steps,
     check_minibatches,
+    mean_gradient,
     minibatch_rows,
     row_weight,
     take,
@@ -185,7 +187,7 @@ def make_batch(parts: Parts, state: TrainState, trajectory: Trajectory) -> Batch
     """The Q(λ) targets of a trajectory `[T, B]`, as rows `[T * B]`; they are computed once."""
     target = returns.lambda_returns(
         trajectory.reward,
-        q_learning.value(parts, state, trajectory.next_obs),
+        by_steps(partial(q_learning.value, parts, state), state.params, trajectory.next_obs),
         trajectory.terminated,
         trajectory.truncated,
         gamma=state.config.gamma,
@@ -215,7 +217,7 @@ def learn(parts: Parts, state: TrainState, trajectory: Trajectory) -> tuple[Trai
     def step(carry: tuple[PyTree, PyTree], rows: Array) -> tuple[Any, Metrics]:
         params, opt_state = carry
         minibatch = take(batch, rows)
-        grads, metrics = jax.grad(loss_fn, has_aux=True)(params, minibatch, parts)
+        grads, metrics = mean_gradient(loss_fn, params, minibatch, parts)
         new = descend(optimizer, grads, opt_state, params, now.learning_rate)
         carry = unless_empty(minibatch.weight, new, carry)
         return carry, metrics | {"loss/grad_norm": Mean.of(optax.tree.norm(grads))}

@@ -36,7 +36,13 @@ from jaxrl.advantages import Batch, count_rewards, make_batch
 from jaxrl.config import number, static
 from jaxrl.distributions import Distribution
 from jaxrl.errors import ConfigError, check_range
-from jaxrl.minibatch import check_minibatches, minibatch_rows, take, unless_empty
+from jaxrl.minibatch import (
+    check_minibatches,
+    mean_gradient,
+    minibatch_rows,
+    take,
+    unless_empty,
+)
 from jaxrl.networks import ActorCritic
 from jaxrl.on_policy import (
     OnPolicyState,
@@ -361,20 +367,22 @@ def fit_critic(
     optimizer = adam(config.max_grad_norm, config.adam_eps)
     passes, per_pass = parts.config.n_critic_updates, parts.config.num_minibatches
 
-    def loss(critic: PyTree, rows: Batch) -> Array:
+    def loss(critic: PyTree, rows: Batch) -> tuple[Array, Metrics]:
         value = parts.network.value({"critic": critic}, rows.obs)
-        return objectives.squared_value_loss(value, rows.target, weight=rows.weight)
+        loss = objectives.squared_value_loss(value, rows.target, weight=rows.weight)
+        return loss, {"loss/value": Mean.of(loss)}
 
-    def step(carry: tuple[PyTree, PyTree], rows: Array) -> tuple[Any, Array]:
+    def step(carry: tuple[PyTree, PyTree], rows: Array) -> tuple[Any, Metrics]:
         critic, opt_state = carry
         minibatch = take(batch, rows)
-        value, grads = jax.value_and_grad(loss)(critic, minibatch)
+        grads, metrics = mean_gradient(loss, critic, minibatch)
         new = descend(optimizer, grads, opt_state, critic, learning_rate)
-        return unless_empty(minibatch.weight, new, carry), value
+        return unless_empty(minibatch.weight, new, carry), metrics
 
     minibatches = minibatch_rows(key, batch.target.size, per_pass, passes)
     start = (state.params["critic"], state.opt_state)
-    (critic, opt_state), losses = jax.lax.scan(step, start, minibatches)
+    (critic, opt_state), metrics = jax.lax.scan(step, start, minibatches)
+    losses = metrics["loss/value"].total
     return critic, opt_state, losses.sum() / max(losses.size, 1)
 
 
