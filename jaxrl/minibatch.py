@@ -9,8 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from jaxrl import returns
+from jaxrl.devices import ROWS, row_shares
 from jaxrl.errors import ConfigError
 from jaxrl.types import Array, Key, Mean, Metrics, PyTree, Trajectory
 
@@ -49,8 +51,9 @@ def mean_gradient(
 ) -> tuple[PyTree, Metrics]:
     """The gradient of a loss that is a mean over rows, and its metrics.
 
-    On a CPU a large batch is taken in parts whose layers' outputs stay in its cache, one after the
-    other; by how much a part's mean counts is its share of the rows, or of their weight.
+    Where devices share one seed's rows (`devices.mesh_of`), each takes its own. On a CPU a large
+    batch is taken in parts whose layers' outputs stay in its cache, one after the other. By how
+    much a part's mean counts is its share of the rows, or of their weight.
 
     Args:
         loss_fn: `(params, batch, *args) -> (loss, metrics)`, means over the rows of the batch,
@@ -63,7 +66,11 @@ def mean_gradient(
     def gradient(params: PyTree, batch: Any) -> tuple[PyTree, Metrics]:
         return jax.grad(loss_fn, has_aux=True)(params, batch, *args)
 
-    count = _num_parts(params, batch.obs.shape, batch.obs.shape[0])
+    rows, *of_row = batch.obs.shape
+    devices = row_shares()
+    devices = devices if rows % devices == 0 else 1
+    mine = rows // devices
+    count = devices * _num_parts(params, (mine, *of_row), mine)
     if count == 1:
         return gradient(params, batch)
     parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
@@ -71,28 +78,66 @@ def mean_gradient(
     if batch.weight is not None:
         of_parts = parts.weight.sum(1)
         share = of_parts / jnp.maximum(of_parts.sum(), 1)
+    return _sum_of_parts(gradient, params, (parts, share), devices)
 
-    def add(total: PyTree, part: tuple[Any, Array]) -> tuple[PyTree, None]:
+
+def _sum_of_parts(
+    gradient: Callable[[PyTree, Any], tuple[PyTree, Metrics]],
+    params: PyTree,
+    parts: tuple[Any, Array],
+    devices: int,
+) -> tuple[PyTree, Metrics]:
+    """Gradient and metrics of batches `[P, N, ...]`, each as much as its share `[P]` says."""
+
+    def of_one(part: tuple[Any, Array]) -> PyTree:
         grads, metrics = gradient(params, part[0])
         told = {name: mean.total for name, mean in metrics.items()}
-        return jax.tree.map(
-            lambda t, x: t + (part[1] * x).astype(t.dtype), total, (grads, told)
-        ), None
+        return jax.tree.map(lambda x: (part[1] * x).astype(x.dtype), (grads, told))
 
-    told = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], parts))[1]
-    zeros = jax.tree.map(jnp.zeros_like, params), dict.fromkeys(told, jnp.float32(0))
-    (grads, totals), _ = jax.lax.scan(add, zeros, (parts, share))
+    if devices > 1:
+        parts = _my_share(parts, devices)
+    first, more = jax.tree.map(lambda x: x[0], parts), jax.tree.map(lambda x: x[1:], parts)
+    total = of_one(first)
+    if len(more[1]):
+        total, _ = jax.lax.scan(
+            lambda total, part: (jax.tree.map(jnp.add, total, of_one(part)), None), total, more
+        )
+    if devices > 1:
+        # Gathered and added, which on a CPU's devices takes a fifth of the time of a sum over them,
+        # and in the same order on each, so that they go on with the same numbers.
+        flat, unravel = ravel_pytree(total)
+        total = unravel(jax.lax.all_gather(flat, ROWS).sum(0))
+    grads, totals = total
     return grads, {name: Mean.of(total) for name, total in totals.items()}
 
 
+def _my_share(x: PyTree, devices: int) -> PyTree:
+    """This device's part of leaves `[N, ...]`, one of as many equal ones as there are devices."""
+
+    def cut(x: Array) -> Array:
+        size = len(x) // devices
+        return jax.lax.dynamic_slice_in_dim(x, jax.lax.axis_index(ROWS) * size, size)
+
+    return jax.tree.map(cut, x)
+
+
 def by_steps(function: Callable[[Array], Array], params: PyTree, obs: Array) -> Array:
-    """A network's output for a whole trajectory; on a CPU in parts, as `mean_gradient`.
+    """A network's output for a whole trajectory, shared out and in parts as in `mean_gradient`.
 
     Args:
         function: `obs [T, B, *O] -> [T, B, ...]`, the same for every step.
         params: what the network has, for its widths.
         obs: `[T, B, *O]`.
     """
+    devices = row_shares()
+    if devices > 1 and len(obs) % devices == 0:
+        mine = _in_parts(function, params, _my_share(obs, devices))
+        return jax.lax.all_gather(mine, ROWS, tiled=True)
+    return _in_parts(function, params, obs)
+
+
+def _in_parts(function: Callable[[Array], Array], params: PyTree, obs: Array) -> Array:
+    """`by_steps` on one device."""
     steps, lanes, *shape = obs.shape
     count = _num_parts(params, (steps * lanes, *shape), steps)
     if count == 1:

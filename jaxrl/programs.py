@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxrl.devices import everywhere, over_seeds, seed_mesh, seeded
+from jaxrl.devices import everywhere, mesh_of, over_seeds, seeded
 from jaxrl.environment import episode_limit
 from jaxrl.evaluation import play_episodes
 from jaxrl.plan import Plan
@@ -73,8 +73,7 @@ def compile_whole(
     """
     began = time.perf_counter()
     args = lane_arguments(lanes, env_params)
-    # The state of an environment on the host is not to be cut up.
-    mesh = None if getattr(algorithm.env, "on_host", False) else seed_mesh(len(lanes))
+    mesh = _mesh(algorithm, reward, lanes)
     places = Carry(seeded(mesh), everywhere(mesh))
 
     def init(keys: Key, env_params: EnvParams, configs: PyTree) -> Carry:
@@ -96,6 +95,15 @@ def compile_whole(
     evaluate_program = _compile_evaluation(algorithm, plan, carry.train, env_params, mesh)
     init_program = compiled(init.lower(*args), "once")
     return Programs(init_program, chunk_program, evaluate_program, time.perf_counter() - began)
+
+
+def _mesh(algorithm: Algorithm, reward: RewardSource, lanes: Sequence[Lane]) -> Mesh | None:
+    """The devices that share a run: its seeds, or the minibatches of one seed."""
+    if getattr(algorithm.env, "on_host", False):
+        return None  # the state of an environment on the host is not to be cut up
+    if reward.listener is not None:
+        return mesh_of(len(lanes))  # a source that asks on the host is asked once, by one device
+    return mesh_of(len(lanes), algorithm.config)
 
 
 def compiled(lowered: Any, effort: Literal["once", "often"]) -> Any:

@@ -7,6 +7,7 @@ import pytest
 from test_algorithms import build
 
 from jaxrl import minibatch
+from jaxrl.algorithms.pqn import Batch
 from jaxrl.types import Mean
 
 
@@ -63,22 +64,30 @@ def loss_fn(params, batch, scale):
     return scale * loss, {"loss/value": Mean.of(scale * loss)}
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_gradients_in_parts_are_those_of_the_whole(weighted, monkeypatch):
-    from jaxrl.algorithms.pqn import Batch
-
+def a_batch():
+    """Parameters, and a batch of 24 rows without weights and with them."""
     obs, target = jax.random.normal(jax.random.key(2), (2, 24, 3))
     # The third part of four has no row that counts.
-    weight = jnp.ones(24).at[12:18].set(0).at[::5].set(0) if weighted else None
-    batch = Batch(obs, jnp.zeros(24), target[:, 0], weight)
+    weight = jnp.ones(24).at[12:18].set(0).at[::5].set(0)
     params = {"w": jnp.array([0.3, -0.2, 0.5]), "step": jnp.float32(0)}
+    batch = Batch(obs, jnp.zeros(24), target[:, 0], None)
+    return params, batch, batch._replace(weight=weight)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_in_parts_are_those_of_the_whole(weighted, monkeypatch):
+    params, *batches = a_batch()
+    batch = batches[weighted]
+
+    def ours(params):
+        return minibatch.mean_gradient(loss_fn, params, batch, 2.0)
+
     whole = jax.grad(loss_fn, has_aux=True)(params, batch, 2.0)
     monkeypatch.setattr(minibatch, "CACHED", 18)
-    assert "scan" in str(
-        jax.make_jaxpr(lambda p: minibatch.mean_gradient(loss_fn, p, batch, 2.0))(params)
+    assert "scan" in str(jax.make_jaxpr(ours)(params))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), ours(params), whole
     )
-    parts = minibatch.mean_gradient(loss_fn, params, batch, 2.0)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), parts, whole)
 
 
 @pytest.mark.parametrize("name", ["ppo", "trpo", "pqn"])
