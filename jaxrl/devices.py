@@ -75,8 +75,11 @@ def _has_small_products(config: Any) -> bool:
 
 
 def _shares_rows(config: Any) -> bool:
-    """Whether a gradient step is worth sharing out, and is one by `minibatch.mean_gradient`."""
-    return hasattr(config, "num_minibatches") and _largest_product(config) >= SHARED_PRODUCT
+    """Whether an update is mostly gradients by `minibatch.mean_gradient`, and they are large.
+
+    TRPO's is not: most of it are products with the whole batch, which every device would repeat.
+    """
+    return hasattr(config, "update_epochs") and _largest_product(config) >= SHARED_PRODUCT
 
 
 def _largest_product(config: Any) -> int:

@@ -149,14 +149,15 @@ def _in_parts(function: Callable[[Array], Array], params: PyTree, obs: Array) ->
 def _num_parts(params: PyTree, shape: tuple[int, ...], divides: int) -> int:
     """Into how many equal parts to cut rows of that shape for a layer's output to be `CACHED`.
 
-    The number divides `divides`, and is as small as that allows.
+    The number divides `divides`, and is as small as that allows; 1 where only far smaller parts
+    would be equal, which cost more than they save.
     """
     if jax.default_backend() != "cpu":
         return 1
     rows, *of_row = shape
     widths = [x.shape[-1] for x in jax.tree.leaves(params) if x.ndim]
-    least = -(-rows * max([math.prod(of_row), *widths]) // CACHED)
-    return next((n for n in range(least, divides) if divides % n == 0), divides)
+    least = min(-(-rows * max([math.prod(of_row), *widths]) // CACHED), divides)
+    return next((n for n in range(least, 4 * least + 1) if divides % n == 0), 1)
 
 
 def minibatch_rows(key: Key, num_rows: int, num_minibatches: int, epochs: int) -> Array:

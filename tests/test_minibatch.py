@@ -109,6 +109,7 @@ def test_an_accelerator_takes_a_batch_whole(monkeypatch):
     params, shape = {"w": jnp.ones((4, 64))}, (2**20, 4)
     assert minibatch._num_parts(params, shape, 2**20) == 256
     assert minibatch._num_parts(params, shape, 3) == 3  # no more than there is to cut
+    assert minibatch._num_parts(params, (2 * 4099, 4), 2 * 4099) == 1  # not 4099 parts of two rows
     assert minibatch._num_parts(params, (12, 4), 12) == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert minibatch._num_parts(params, shape, 2**20) == 1
