@@ -22,7 +22,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 AXIS = "seeds"
 """The axis of a mesh along which seeds are shared out."""
 
-ROWS = "rows"
+ROWS = "jaxrl.rows"
 """The axis of a mesh whose devices share the rows of one seed's minibatches."""
 
 SMALL_PRODUCT = 2**22
@@ -108,7 +108,10 @@ def mesh_of(num_seeds: int, config: Any = None) -> Mesh | None:
     axis, shared = AXIS, num_seeds
     if num_seeds == 1 and devices[0].platform == "cpu" and _shares_rows(config):
         axis, shared = ROWS, _rows(config) or 1
-    count = max(n for n in range(1, len(devices) + 1) if shared % n == 0)
+    most = len(devices)
+    if axis == ROWS:  # each has work enough to pay for telling the others
+        most = min(most, max(2, _largest_product(config) // SMALL_PRODUCT))
+    count = max(n for n in range(1, most + 1) if shared % n == 0)
     if count == 1:
         return None
     return Mesh(np.array(devices[:count]), (axis,), axis_types=(AxisType.Auto,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -57,7 +56,7 @@ def mean_gradient(
 
     Args:
         loss_fn: `(params, batch, *args) -> (loss, metrics)`, means over the rows of the batch,
-            those of the loss weighted by `batch.weight` if that is not None.
+            weighted by `batch.weight`, of 0 and 1, if that is not None. A metric is one sample.
         params: what the gradient is by.
         batch: leaves `[N, ...]`, among them `obs` and `weight`.
         *args: what else the loss takes.
@@ -154,9 +153,11 @@ def _num_parts(params: PyTree, shape: tuple[int, ...], divides: int) -> int:
     """
     if jax.default_backend() != "cpu":
         return 1
-    rows, *of_row = shape
-    widths = [x.shape[-1] for x in jax.tree.leaves(params) if x.ndim]
-    least = min(-(-rows * max([math.prod(of_row), *widths]) // CACHED), divides)
+    leaves = jax.tree.leaves(params)
+    if any(x.ndim > 2 for x in leaves):
+        return 1  # a convolution's output is as large as its image, which its kernel does not tell
+    widest = max((x.shape[-1] for x in leaves if x.ndim), default=1)
+    least = min(-(-shape[0] * widest // CACHED), divides)
     return next((n for n in range(least, 4 * least + 1) if divides % n == 0), 1)
 
 

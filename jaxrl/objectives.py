@@ -76,18 +76,19 @@ def kl_penalized_surrogate(log_ratio: Array, advantage: Array, kl_coef: Array | 
     return ratio * advantage - kl_coef * ((ratio - 1) - log_ratio)
 
 
-def approx_kl(log_ratio: Array) -> Array:
+def approx_kl(log_ratio: Array, weight: Array | None = None) -> Array:
     """Estimate of KL(π_old‖π_θ) from samples of π_old: the mean of `(r - 1) - log r`. Scalar.
 
     Unbiased, and never negative but for rounding (the "k3" of
     http://joschu.net/blog/kl-approx.html).
     """
-    return ((jnp.exp(log_ratio) - 1) - log_ratio).mean()
+    return mean((jnp.exp(log_ratio) - 1) - log_ratio, weight)
 
 
-def clip_fraction(log_ratio: Array, clip_eps: Array | float) -> Array:
+def clip_fraction(log_ratio: Array, clip_eps: Array | float, weight: Array | None = None) -> Array:
     """Share of rows whose ratio lies outside `[1-ε, 1+ε]`. Scalar."""
-    return (jnp.abs(jnp.exp(log_ratio) - 1) > clip_eps).mean(dtype=jnp.float32)
+    outside = jnp.abs(jnp.exp(log_ratio) - 1) > clip_eps
+    return mean(outside.astype(jnp.float32), weight)
 
 
 def squared_value_loss(

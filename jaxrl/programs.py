@@ -102,7 +102,7 @@ def _mesh(algorithm: Algorithm, reward: RewardSource, lanes: Sequence[Lane]) -> 
     if getattr(algorithm.env, "on_host", False):
         return None  # the state of an environment on the host is not to be cut up
     if reward.listener is not None:
-        return mesh_of(len(lanes))  # a source that asks on the host is asked once, by one device
+        return None  # while the host is asked, the others would wait, which XLA ends after a while
     return mesh_of(len(lanes), algorithm.config)
 
 

@@ -111,5 +111,7 @@ def test_an_accelerator_takes_a_batch_whole(monkeypatch):
     assert minibatch._num_parts(params, shape, 3) == 3  # no more than there is to cut
     assert minibatch._num_parts(params, (2 * 4099, 4), 2 * 4099) == 1  # not 4099 parts of two rows
     assert minibatch._num_parts(params, (12, 4), 12) == 1
+    assert minibatch._num_parts(params, (1024, 84, 84, 4), 1024) == 1  # an input is only read
+    assert minibatch._num_parts({"w": jnp.ones((3, 3, 4, 16))}, shape, 2**20) == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert minibatch._num_parts(params, shape, 2**20) == 1

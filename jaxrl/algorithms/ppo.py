@@ -242,8 +242,10 @@ def loss_fn(params: PyTree, batch: Batch, parts: Parts, config: PPOConfig) -> tu
         "loss/policy": Mean.of(policy_loss),
         "loss/value": Mean.of(value_loss),
         "policy/entropy": Mean.of(bonus),
-        "policy/approx_kl": Mean.of(objectives.approx_kl(log_ratio)),
-        "policy/clip_fraction": Mean.of(objectives.clip_fraction(log_ratio, config.clip_eps)),
+        "policy/approx_kl": Mean.of(objectives.approx_kl(log_ratio, batch.weight)),
+        "policy/clip_fraction": Mean.of(
+            objectives.clip_fraction(log_ratio, config.clip_eps, batch.weight)
+        ),
     }
 
 

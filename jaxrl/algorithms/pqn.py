@@ -201,7 +201,10 @@ def loss_fn(params: PyTree, batch: Batch, parts: Parts) -> tuple[Array, Metrics]
     """`½ E[(Q(s, a) - G)²]` over a minibatch, and what is to be shown of it."""
     q = objectives.chosen(parts.network.values(params, batch.obs), batch.action)
     loss = objectives.squared_value_loss(q, batch.target, weight=batch.weight)
-    return loss, {"loss/value": Mean.of(loss), "value/mean": Mean.of(q.mean())}
+    return loss, {
+        "loss/value": Mean.of(loss),
+        "value/mean": Mean.of(objectives.mean(q, batch.weight)),
+    }
 
 
 def learn(parts: Parts, state: TrainState, trajectory: Trajectory) -> tuple[TrainState, Metrics]:
