@@ -72,13 +72,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--algorithms", nargs="+", choices=TASKS, default=["ppo"])
     parser.add_argument("--num-envs", type=int, nargs="+", help="default each algorithm's")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="in one program")
+    parser.add_argument("--seeds", type=int, nargs="+", help="in one program; default 1")
     parser.add_argument(
         "--sizes",
         nargs="+",
         type=size_of,
         metavar="ENVSxSEEDS",
-        help="these, instead of all pairs of the two above",
+        help="pairs such as 4x8, instead of all pairs of the two above",
     )
     parser.add_argument("--buffer-size", type=int, nargs="+", help="default each algorithm's")
     parser.add_argument("--total-steps", type=int, help="of each seed; default each algorithm's")
@@ -87,6 +87,8 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", choices=["rejax", "sb3"], default=["rejax"])
     parser.add_argument("--purejaxrl", type=Path, help="a checkout of PureJaxRL")
     args = parser.parse_args()
+    if args.sizes and (args.num_envs or args.seeds):
+        parser.error("--sizes are instead of --num-envs and --seeds: give those or these.")
     wanted = ["jaxrl", *(["purejaxrl"] if args.purejaxrl else []), *args.peers]
     pythons = {name: python_for(name) for name in wanted}
     run = time.strftime("%Y-%m-%dT%H:%M:%S")
@@ -94,7 +96,7 @@ def main() -> None:
     for algorithm in args.algorithms:
         task = TASKS[algorithm]
         contestants = [name for name in wanted if name in ("jaxrl", *task.peers)]
-        pairs = args.sizes or itertools.product(args.num_envs or task.num_envs, args.seeds)
+        pairs = args.sizes or itertools.product(args.num_envs or task.num_envs, args.seeds or [1])
         sizes = itertools.product(pairs, args.buffer_size or task.buffer_size)
         for (num_envs, seeds), buffer_size in sizes:
             size = {
@@ -118,7 +120,9 @@ def main() -> None:
 
 def size_of(words: str) -> tuple[int, int]:
     """`"4x8"`: environments, seeds."""
-    num_envs, seeds = words.split("x")
+    num_envs, _, seeds = words.partition("x")
+    if not (num_envs.isdecimal() and seeds.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{words!r} is no pair of environments and seeds like 4x8")
     return int(num_envs), int(seeds)
 
 

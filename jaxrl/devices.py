@@ -1,11 +1,8 @@
-"""Sharing a run out among devices: its seeds, or the rows of one seed's minibatches.
+"""Sharing the seeds of a run out among the devices of a machine.
 
 Seeds never hear of each other: a share of them on each device needs no communication. On a CPU a
 device is a core, where jax was told so before it started (`use_cores`): small networks have
-products too small to be cut up well among XLA's threads, which leaves most cores idle.
-
-One seed with large minibatches is on every core at once: each does the whole of an update, and of
-its gradients the share of its rows. They tell each other their sums once a gradient step.
+products too small to be cut up among XLA's threads, which leaves most cores idle.
 """
 
 from __future__ import annotations
@@ -22,22 +19,17 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 AXIS = "seeds"
 """The axis of a mesh along which seeds are shared out."""
 
-ROWS = "jaxrl.rows"
-"""The axis of a mesh whose devices share the rows of one seed's minibatches."""
 
 SMALL_PRODUCT = 2**22
 """Multiplications of a layer's product below which XLA's threads take more time than they save."""
-
-SHARED_PRODUCT = 2**23
-"""Multiplications of a layer's product from which it pays to share its rows out among cores."""
 
 
 def use_cores(num_seeds: int | None = None, config: Any = None) -> None:
     """Makes the best of a CPU's cores: to be called before jax is first used.
 
-    A device is made of each core that this process may run on, for seeds to be shared out among, or
-    the minibatches of one. One seed of small networks runs on one thread of XLA's instead: with
-    more, kernels of a few microseconds are handed from one to the other.
+    A device is made of each core that this process may run on, for seeds to be shared out among.
+    One seed of small networks runs on one thread of XLA's instead: with more, kernels of a few
+    microseconds are handed from one to the other.
 
     jax makes its devices when it is first used, and keeps them. Where it is too late, or where the
     number of CPU devices was chosen by jax's own setting or by XLA's flag, nothing changes.
@@ -49,45 +41,25 @@ def use_cores(num_seeds: int | None = None, config: Any = None) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in flags:
         return
-    small, shares_rows = _has_small_products(config), _shares_rows(config)
-    if num_seeds != 1 or shares_rows:
-        try:
-            jax.config.update("jax_num_cpu_devices", _num_cores())
-        except RuntimeError:  # jax has started: its devices stay as they are
-            return
-    if num_seeds == 1 and (small or shares_rows):
-        _start_with_one_thread()
-
-
-def _start_with_one_thread() -> None:
-    """Starts jax with one thread of XLA's to a device, unless the user chose a number of them."""
-    if {"NPROC", "PJRT_NPROC"} & os.environ.keys():
+    if num_seeds == 1:
+        if _has_small_products(config) and not {"NPROC", "PJRT_NPROC"} & os.environ.keys():
+            # XLA reads it once, when its devices are made; other programs should not find it.
+            os.environ["NPROC"] = "1"
+            jax.local_devices(backend="cpu")
+            del os.environ["NPROC"]
         return
-    # XLA reads it once, when its devices are made; other programs should not find it.
-    os.environ["NPROC"] = "1"
-    jax.local_devices(backend="cpu")
-    del os.environ["NPROC"]
+    try:
+        jax.config.update("jax_num_cpu_devices", _num_cores())
+    except RuntimeError:  # jax has started: its devices stay as they are
+        return
 
 
 def _has_small_products(config: Any) -> bool:
     """Whether a gradient step's largest product between hidden layers is small."""
-    return 0 < _largest_product(config) < SMALL_PRODUCT
-
-
-def _shares_rows(config: Any) -> bool:
-    """Whether an update is mostly gradients by `minibatch.mean_gradient`, and they are large.
-
-    TRPO's is not: most of it are products with the whole batch, which every device would repeat.
-    """
-    return hasattr(config, "update_epochs") and _largest_product(config) >= SHARED_PRODUCT
-
-
-def _largest_product(config: Any) -> int:
-    """Multiplications of a gradient step's largest product between hidden layers; 0 if unknown."""
     rows, widths = _rows(config), getattr(config, "hidden_sizes", ())
     if rows is None or not widths:
-        return 0
-    return rows * max(a * b for a, b in zip(widths, (*widths[1:], 1), strict=True))
+        return False
+    return rows * max(a * b for a, b in zip(widths, (*widths[1:], 1), strict=True)) < SMALL_PRODUCT
 
 
 def _rows(config: Any) -> int | None:
@@ -99,30 +71,13 @@ def _rows(config: Any) -> int | None:
     return None
 
 
-def mesh_of(num_seeds: int, config: Any = None) -> Mesh | None:
-    """A mesh of as many local devices as share the seeds evenly; None where that is one.
-
-    Given the config of one seed with large minibatches, on a CPU: of as many as share those.
-    """
+def seed_mesh(num_seeds: int) -> Mesh | None:
+    """A mesh of as many local devices as share the seeds evenly; None where that is one."""
     devices = jax.local_devices()
-    axis, shared = AXIS, num_seeds
-    if num_seeds == 1 and devices[0].platform == "cpu" and _shares_rows(config):
-        axis, shared = ROWS, _rows(config) or 1
-    most = len(devices)
-    if axis == ROWS:  # each has work enough to pay for telling the others
-        most = min(most, max(2, _largest_product(config) // SMALL_PRODUCT))
-    count = max(n for n in range(1, most + 1) if shared % n == 0)
+    count = max(n for n in range(1, len(devices) + 1) if num_seeds % n == 0)
     if count == 1:
         return None
-    return Mesh(np.array(devices[:count]), (axis,), axis_types=(AxisType.Auto,))
-
-
-def row_shares() -> int:
-    """How many devices share the rows of the minibatch that is being traced; 1 where none does."""
-    try:
-        return jax.lax.axis_size(ROWS)
-    except NameError:  # jax's word for an axis that is not there
-        return 1
+    return Mesh(np.array(devices[:count]), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def over_seeds(
@@ -140,7 +95,7 @@ def over_seeds(
     Args:
         function: of one seed.
         *args: what it takes, `[S, ...]`.
-        mesh: from `mesh_of`; None leaves all seeds on one device.
+        mesh: from `seed_mesh`; None leaves all seeds on one device.
         shared: how many of the last arguments are the same for all seeds, without an axis `[S]`.
         keep_axis: whether one seed is under the `vmap` too. In a loop, XLA copies what is updated
             in place if its axis of one is taken off and put back on.
@@ -155,19 +110,14 @@ def over_seeds(
 
     if mesh is None:
         return share(*args)
-    split, whole = _split(mesh), PartitionSpec()
+    split, whole = PartitionSpec(AXIS), PartitionSpec()
     specs = (split,) * of_seeds + (whole,) * shared
     return jax.shard_map(share, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)(*args)
 
 
 def seeded(mesh: Mesh | None) -> NamedSharding | None:
     """How an array `[S, ...]` lies on the mesh; None lets jax decide."""
-    return None if mesh is None else NamedSharding(mesh, _split(mesh))
-
-
-def _split(mesh: Mesh) -> PartitionSpec:
-    """How `[S, ...]` is cut up: by seeds, or not at all where devices share one seed's rows."""
-    return PartitionSpec(AXIS) if AXIS in mesh.axis_names else PartitionSpec()
+    return None if mesh is None else NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def everywhere(mesh: Mesh | None) -> NamedSharding | None:

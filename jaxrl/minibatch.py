@@ -8,10 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.flatten_util import ravel_pytree
 
 from jaxrl import returns
-from jaxrl.devices import ROWS, row_shares
 from jaxrl.errors import ConfigError
 from jaxrl.types import Array, Key, Mean, Metrics, PyTree, Trajectory
 
@@ -50,9 +48,8 @@ def mean_gradient(
 ) -> tuple[PyTree, Metrics]:
     """The gradient of a loss that is a mean over rows, and its metrics.
 
-    Where devices share one seed's rows (`devices.mesh_of`), each takes its own. On a CPU a large
-    batch is taken in parts whose layers' outputs stay in its cache, one after the other. By how
-    much a part's mean counts is its share of the rows, or of their weight.
+    On a CPU a large batch is taken in parts whose layers' outputs stay in its cache, one after the
+    other. By how much a part's mean counts is its share of the rows, or of their weight.
 
     Args:
         loss_fn: `(params, batch, *args) -> (loss, metrics)`, means over the rows of the batch,
@@ -65,11 +62,8 @@ def mean_gradient(
     def gradient(params: PyTree, batch: Any) -> tuple[PyTree, Metrics]:
         return jax.grad(loss_fn, has_aux=True)(params, batch, *args)
 
-    rows, *of_row = batch.obs.shape
-    devices = row_shares()
-    devices = devices if rows % devices == 0 else 1
-    mine = rows // devices
-    count = devices * _num_parts(params, (mine, *of_row), mine)
+    rows = len(batch.obs)
+    count = _num_parts(params, rows, rows)
     if count == 1:
         return gradient(params, batch)
     parts = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
@@ -77,79 +71,42 @@ def mean_gradient(
     if batch.weight is not None:
         of_parts = parts.weight.sum(1)
         share = of_parts / jnp.maximum(of_parts.sum(), 1)
-    return _sum_of_parts(gradient, params, (parts, share), devices)
 
-
-def _sum_of_parts(
-    gradient: Callable[[PyTree, Any], tuple[PyTree, Metrics]],
-    params: PyTree,
-    parts: tuple[Any, Array],
-    devices: int,
-) -> tuple[PyTree, Metrics]:
-    """Gradient and metrics of batches `[P, N, ...]`, each as much as its share `[P]` says."""
-
-    def of_one(part: tuple[Any, Array]) -> PyTree:
-        grads, metrics = gradient(params, part[0])
+    def add(total: PyTree, part: tuple[Any, Array]) -> tuple[PyTree, None]:
+        rows, share = part
+        grads, metrics = gradient(params, rows)
         told = {name: mean.total for name, mean in metrics.items()}
-        return jax.tree.map(lambda x: (part[1] * x).astype(x.dtype), (grads, told))
+        return jax.tree.map(
+            lambda t, x: t + (share * x).astype(t.dtype), total, (grads, told)
+        ), None
 
-    if devices > 1:
-        parts = _my_share(parts, devices)
-    first, more = jax.tree.map(lambda x: x[0], parts), jax.tree.map(lambda x: x[1:], parts)
-    total = of_one(first)
-    if len(more[1]):
-        total, _ = jax.lax.scan(
-            lambda total, part: (jax.tree.map(jnp.add, total, of_one(part)), None), total, more
-        )
-    if devices > 1:
-        # Gathered and added, which on a CPU's devices takes a fifth of the time of a sum over them,
-        # and in the same order on each, so that they go on with the same numbers.
-        flat, unravel = ravel_pytree(total)
-        total = unravel(jax.lax.all_gather(flat, ROWS).sum(0))
-    grads, totals = total
+    told = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], parts))[1]
+    zeros = jax.tree.map(jnp.zeros_like, params), dict.fromkeys(told, jnp.float32(0))
+    (grads, totals), _ = jax.lax.scan(add, zeros, (parts, share))
     return grads, {name: Mean.of(total) for name, total in totals.items()}
 
 
-def _my_share(x: PyTree, devices: int) -> PyTree:
-    """This device's part of leaves `[N, ...]`, one of as many equal ones as there are devices."""
-
-    def cut(x: Array) -> Array:
-        size = len(x) // devices
-        return jax.lax.dynamic_slice_in_dim(x, jax.lax.axis_index(ROWS) * size, size)
-
-    return jax.tree.map(cut, x)
-
-
 def by_steps(function: Callable[[Array], Array], params: PyTree, obs: Array) -> Array:
-    """A network's output for a whole trajectory, shared out and in parts as in `mean_gradient`.
+    """A network's output for a whole trajectory, in parts as `mean_gradient`.
 
     Args:
         function: `obs [T, B, *O] -> [T, B, ...]`, the same for every step.
         params: what the network has, for its widths.
         obs: `[T, B, *O]`.
     """
-    devices = row_shares()
-    if devices > 1 and len(obs) % devices == 0:
-        mine = _in_parts(function, params, _my_share(obs, devices))
-        return jax.lax.all_gather(mine, ROWS, tiled=True)
-    return _in_parts(function, params, obs)
-
-
-def _in_parts(function: Callable[[Array], Array], params: PyTree, obs: Array) -> Array:
-    """`by_steps` on one device."""
     steps, lanes, *shape = obs.shape
-    count = _num_parts(params, (steps * lanes, *shape), steps)
+    count = _num_parts(params, steps * lanes, steps)
     if count == 1:
         return function(obs)
     out = jax.lax.map(function, obs.reshape(count, -1, lanes, *shape))
     return out.reshape(steps, *out.shape[2:])
 
 
-def _num_parts(params: PyTree, shape: tuple[int, ...], divides: int) -> int:
-    """Into how many equal parts to cut rows of that shape for a layer's output to be `CACHED`.
+def _num_parts(params: PyTree, rows: int, divides: int) -> int:
+    """Into how many equal parts to cut so many rows for the widest layer's output to be `CACHED`.
 
-    The number divides `divides`, and is as small as that allows; 1 where only far smaller parts
-    would be equal, which cost more than they save.
+    The number divides `divides`, and is the smallest such, or `divides` where that is too few. It
+    is 1 where the next that divides would make far smaller parts: each reads all weights again.
     """
     if jax.default_backend() != "cpu":
         return 1
@@ -157,7 +114,7 @@ def _num_parts(params: PyTree, shape: tuple[int, ...], divides: int) -> int:
     if any(x.ndim > 2 for x in leaves):
         return 1  # a convolution's output is as large as its image, which its kernel does not tell
     widest = max((x.shape[-1] for x in leaves if x.ndim), default=1)
-    least = min(-(-shape[0] * widest // CACHED), divides)
+    least = min(-(-rows * widest // CACHED), divides)
     return next((n for n in range(least, 4 * least + 1) if divides % n == 0), 1)
 
 
@@ -177,10 +134,10 @@ def shuffled(key: Key, num_rows: int, size: int) -> Array:
     The row's number is packed under random bits and the words are sorted: three to ten times faster
     on a CPU than `jax.random.permutation`, which sorts pairs. Rows that drew the same bits stay in
     order; where a row goes among the minibatches can depend on that only if they straddle two. So
-    it is done where those are expected to be fewer than a sixteenth of a minibatch.
+    it is done where those are expected to be at most a sixteenth of a minibatch.
     """
     width = (num_rows - 1).bit_length()
-    if num_rows >> (32 - width) > size // 16:
+    if 16 * num_rows > size << (32 - width):
         return jax.random.permutation(key, num_rows)
     bits = jax.random.bits(key, (num_rows,), jnp.uint32) >> width << width
     packed = jnp.sort(bits | jnp.arange(num_rows, dtype=jnp.uint32))

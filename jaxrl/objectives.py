@@ -79,6 +79,8 @@ def kl_penalized_surrogate(log_ratio: Array, advantage: Array, kl_coef: Array | 
 def approx_kl(log_ratio: Array, weight: Array | None = None) -> Array:
     """Estimate of KL(π_old‖π_θ) from samples of π_old: the mean of `(r - 1) - log r`. Scalar.
 
+    `log_ratio` is `[N]`, or any shape, and `weight` as in `mean`.
+
     Unbiased, and never negative but for rounding (the "k3" of
     http://joschu.net/blog/kl-approx.html).
     """
@@ -86,7 +88,7 @@ def approx_kl(log_ratio: Array, weight: Array | None = None) -> Array:
 
 
 def clip_fraction(log_ratio: Array, clip_eps: Array | float, weight: Array | None = None) -> Array:
-    """Share of rows whose ratio lies outside `[1-ε, 1+ε]`. Scalar."""
+    """Share of rows `[N]` whose ratio lies outside `[1-ε, 1+ε]`, scalar; `weight` as in `mean`."""
     outside = jnp.abs(jnp.exp(log_ratio) - 1) > clip_eps
     return mean(outside.astype(jnp.float32), weight)
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxrl.devices import everywhere, mesh_of, over_seeds, seeded
+from jaxrl.devices import everywhere, over_seeds, seed_mesh, seeded
 from jaxrl.environment import episode_limit
 from jaxrl.evaluation import play_episodes
 from jaxrl.plan import Plan
@@ -73,7 +73,10 @@ def compile_whole(
     """
     began = time.perf_counter()
     args = lane_arguments(lanes, env_params)
-    mesh = _mesh(algorithm, reward, lanes)
+    # The state of an environment on the host is not to be cut up; and while a source asks there,
+    # other devices would wait in a collective, which XLA ends after a while.
+    on_host = getattr(algorithm.env, "on_host", False) or reward.on_host
+    mesh = None if on_host else seed_mesh(len(lanes))
     places = Carry(seeded(mesh), everywhere(mesh))
 
     def init(keys: Key, env_params: EnvParams, configs: PyTree) -> Carry:
@@ -95,15 +98,6 @@ def compile_whole(
     evaluate_program = _compile_evaluation(algorithm, plan, carry.train, env_params, mesh)
     init_program = compiled(init.lower(*args), "once")
     return Programs(init_program, chunk_program, evaluate_program, time.perf_counter() - began)
-
-
-def _mesh(algorithm: Algorithm, reward: RewardSource, lanes: Sequence[Lane]) -> Mesh | None:
-    """The devices that share a run: its seeds, or the minibatches of one seed."""
-    if getattr(algorithm.env, "on_host", False):
-        return None  # the state of an environment on the host is not to be cut up
-    if reward.listener is not None:
-        return None  # while the host is asked, the others would wait, which XLA ends after a while
-    return mesh_of(len(lanes), algorithm.config)
 
 
 def compiled(lowered: Any, effort: Literal["once", "often"]) -> Any:

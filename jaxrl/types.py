@@ -248,11 +248,13 @@ class RewardSource(NamedTuple):
         name: shown in logs and run folders.
         init: `(key) -> RewardState`, a pytree (may be empty).
         annotate: `(RewardState, Trajectory [S, T, B, ...]) -> (RewardState, Trajectory,
-            Metrics)`; metrics have a leading `[S]`. May make host callbacks: it is called once
-            per update, for all seeds together.
+            Metrics)`; metrics have a leading `[S]`. May make host callbacks, and then says so in
+            `on_host`: it is called once per update, for all seeds together.
         needs: which environment states `collect` must keep for it.
         listener: hears of the run as any `records.Callback` does, and may stop it; None for a
             source that lives on the device alone.
+        on_host: whether `annotate` makes host callbacks. Such a run has one device: others would
+            wait for it in a collective, which XLA ends, and the process with it, after a while.
         prepare: `(RewardState, Trajectory [S, T, B, ...] of shapes) -> RewardState`, called once
             before the first update by a source whose state depends on how much an update brings;
             may refuse it. None for others.
@@ -267,3 +269,4 @@ class RewardSource(NamedTuple):
     listener: Any = None
     prepare: Callable[[PyTree, Trajectory], PyTree] | None = None
     late_by: int = 0
+    on_host: bool = False

@@ -66,8 +66,8 @@ def make_update(
 ) -> Callable[[Carry], tuple[Carry, Metrics]]:
     """One update of all seeds, `Carry -> (Carry, Metrics [S])`: learn ∘ annotate ∘ collect.
 
-    With a mesh (`devices.mesh_of`), each of its devices collects and learns for its share of
-    the seeds, or of the rows of one.
+    With a mesh (`devices.seed_mesh`), each of its devices collects and learns for its share of
+    the seeds.
     """
 
     def update(carry: Carry) -> tuple[Carry, Metrics]:

@@ -64,20 +64,13 @@ def loss_fn(params, batch, scale):
     return scale * loss, {"loss/value": Mean.of(scale * loss)}
 
 
-def a_batch():
-    """Parameters, and a batch of 24 rows without weights and with them."""
-    obs, target = jax.random.normal(jax.random.key(2), (2, 24, 3))
-    # The third part of four has no row that counts.
-    weight = jnp.ones(24).at[12:18].set(0).at[::5].set(0)
-    params = {"w": jnp.array([0.3, -0.2, 0.5]), "step": jnp.float32(0)}
-    batch = Batch(obs, jnp.zeros(24), target[:, 0], None)
-    return params, batch, batch._replace(weight=weight)
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 def test_gradients_in_parts_are_those_of_the_whole(weighted, monkeypatch):
-    params, *batches = a_batch()
-    batch = batches[weighted]
+    obs, target = jax.random.normal(jax.random.key(2), (2, 24, 3))
+    # The third part of four has no row that counts.
+    weight = jnp.ones(24).at[12:18].set(0).at[::5].set(0) if weighted else None
+    batch = Batch(obs, jnp.zeros(24), target[:, 0], weight)
+    params = {"w": jnp.array([0.3, -0.2, 0.5]), "step": jnp.float32(0)}
 
     def ours(params):
         return minibatch.mean_gradient(loss_fn, params, batch, 2.0)
@@ -90,11 +83,17 @@ def test_gradients_in_parts_are_those_of_the_whole(weighted, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("name", ["ppo", "trpo", "pqn"])
-def test_an_update_in_parts_is_the_one_in_one_piece(name, cartpole, monkeypatch):
-    algorithm = build(name, cartpole[0])
+def test_an_update_in_parts_is_the_one_in_one_piece(name, missing, cartpole, monkeypatch):
+    """Its metrics too, and where PPO stops: at a KL of rows whose reward is known."""
+    changes = dict(target_kl=1e-5) if name == "ppo" else {}
+    algorithm = build(name, cartpole[0], **changes)
     state = jax.jit(algorithm.init)(jax.random.key(0), cartpole[1], 10)
     state, trajectory = jax.jit(algorithm.collect)(state)
+    if missing:
+        labelled = jax.random.bernoulli(jax.random.key(3), 0.9, trajectory.reward.shape)
+        trajectory = trajectory._replace(labelled=labelled)
     whole = jax.jit(algorithm.learn)(state, trajectory)
     monkeypatch.setattr(minibatch, "CACHED", 16 * 16)  # 16 rows of 16 units
     # A function of its own: jax would not trace the same one again.
@@ -105,13 +104,16 @@ def test_an_update_in_parts_is_the_one_in_one_piece(name, cartpole, monkeypatch)
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5)
 
 
+def test_parts_are_equal_and_not_far_smaller_than_a_cache():
+    params = {"w": jnp.ones((4, 64))}
+    assert minibatch._num_parts(params, 12, 12) == 1
+    assert minibatch._num_parts(params, 2**20, 2**20) == 256
+    assert minibatch._num_parts(params, 2**20, 3) == 3  # no more than there is to cut
+    assert minibatch._num_parts(params, 2 * 4099, 2 * 4099) == 1  # not 4099 parts of two rows
+    assert minibatch._num_parts({"w": jnp.ones((28224, 64))}, 1024, 1024) == 1  # only read
+    assert minibatch._num_parts({"w": jnp.ones((3, 3, 4, 16))}, 2**20, 2**20) == 1  # a convolution
+
+
 def test_an_accelerator_takes_a_batch_whole(monkeypatch):
-    params, shape = {"w": jnp.ones((4, 64))}, (2**20, 4)
-    assert minibatch._num_parts(params, shape, 2**20) == 256
-    assert minibatch._num_parts(params, shape, 3) == 3  # no more than there is to cut
-    assert minibatch._num_parts(params, (2 * 4099, 4), 2 * 4099) == 1  # not 4099 parts of two rows
-    assert minibatch._num_parts(params, (12, 4), 12) == 1
-    assert minibatch._num_parts(params, (1024, 84, 84, 4), 1024) == 1  # an input is only read
-    assert minibatch._num_parts({"w": jnp.ones((3, 3, 4, 16))}, shape, 2**20) == 1
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert minibatch._num_parts(params, shape, 2**20) == 1
+    assert minibatch._num_parts({"w": jnp.ones((4, 64))}, 2**20, 2**20) == 1

@@ -43,7 +43,7 @@ def clock_jax(
 
     # Old-style keys: PureJaxRL's and rejax's code was written for them.
     keys = jax.random.split(jax.random.PRNGKey(0), args.seeds)
-    several = over_seeds is not None or args.seeds > 1
+    several = args.seeds > 1
     run = jax.jit((over_seeds or jax.vmap)(train) if several else train)
     key = keys if several else keys[0]
     began = time.perf_counter()

@@ -9,7 +9,7 @@ import numpy as np
 from clock import ENVS, arguments, clock_jax
 
 import jaxrl
-from jaxrl.devices import mesh_of, over_seeds
+from jaxrl.devices import over_seeds, seed_mesh
 
 
 def config(args: argparse.Namespace) -> Any:
@@ -73,7 +73,7 @@ def main() -> None:
         args,
         {"jaxrl": jaxrl.__version__},
         # As `jaxrl train` has them: shared out among the cores.
-        lambda train: partial(over_seeds, train, mesh=mesh_of(args.seeds, algorithm.config)),
+        lambda train: partial(over_seeds, train, mesh=seed_mesh(args.seeds)),
     )
 
 

@@ -217,7 +217,8 @@ def loss_fn(params: PyTree, batch: Batch, parts: Parts, config: PPOConfig) -> tu
 
     Args:
         params: the network's parameters.
-        batch: rows `[N, ...]`, their advantages normalised if they are to be.
+        batch: rows `[N, ...]`; `learn` has normalised their advantages
+            (`objectives.normalize_advantage`) where the config asks for it.
         parts: network and surrogate.
         config: coefficients, schedules already applied.
 

@@ -367,7 +367,7 @@ def fit_critic(
     optimizer = adam(config.max_grad_norm, config.adam_eps)
     passes, per_pass = parts.config.n_critic_updates, parts.config.num_minibatches
 
-    def loss(critic: PyTree, rows: Batch) -> tuple[Array, Metrics]:
+    def critic_loss(critic: PyTree, rows: Batch) -> tuple[Array, Metrics]:
         value = parts.network.value({"critic": critic}, rows.obs)
         loss = objectives.squared_value_loss(value, rows.target, weight=rows.weight)
         return loss, {"loss/value": Mean.of(loss)}
@@ -375,7 +375,7 @@ def fit_critic(
     def step(carry: tuple[PyTree, PyTree], rows: Array) -> tuple[Any, Metrics]:
         critic, opt_state = carry
         minibatch = take(batch, rows)
-        grads, metrics = mean_gradient(loss, critic, minibatch)
+        grads, metrics = mean_gradient(critic_loss, critic, minibatch)
         new = descend(optimizer, grads, opt_state, critic, learning_rate)
         return unless_empty(minibatch.weight, new, carry), metrics
 

@@ -66,6 +66,7 @@ def mixture(first: RewardSource, second: RewardSource, alpha: float) -> RewardSo
         listener=second.listener if first.listener is None else first.listener,
         prepare=partial(_prepare, mixed),
         late_by=second.late_by,
+        on_host=first.on_host or second.on_host,
     )
 
 

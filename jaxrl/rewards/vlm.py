@@ -125,6 +125,7 @@ def vlm(
         annotate=partial(callback.annotate, spec),
         needs=needs(frames),
         listener=VLMListener(judge, alarm, folder, say, begin),
+        on_host=True,
     )
     if mode == "lagged" and chosen.asks:
         return _lagged(source, spec, lagged.Settings(lag, wait, max_waiting))
