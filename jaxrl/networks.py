@@ -18,6 +18,7 @@ from flax.linen.initializers import constant
 from jaxrl import spaces
 from jaxrl.distributions import Distribution, from_outputs, head_size, noise_for
 from jaxrl.errors import ConfigError, SpaceError, unknown_name
+from jaxrl.products import dense_product
 from jaxrl.types import Array, Key, PyTree
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -57,7 +58,12 @@ def orthogonal(gain: float) -> Callable[..., Array]:
 
 
 def _dense(features: int, gain: float) -> nn.Dense:
-    return nn.Dense(features, kernel_init=orthogonal(gain), bias_init=constant(0.0))
+    return nn.Dense(
+        features,
+        kernel_init=orthogonal(gain),
+        bias_init=constant(0.0),
+        dot_general=dense_product,
+    )
 
 
 class MLPTorso(nn.Module):
