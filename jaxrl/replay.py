@@ -244,7 +244,9 @@ def draw(replay: Replay, key: Key, shape: tuple[int, ...], n_step: int = 1) -> t
     """Where windows begin, for `gather`: drawn uniformly and with replacement from what is stored.
 
     Costs one draw, whatever the buffer's size. Needs `n_step` rows in it: of fewer, what is
-    gathered has nothing to do with any episode.
+    gathered has nothing to do with any episode. What is drawn is a word of 32 bits, modulo the
+    number of rows: some are more likely than others by that number's share of 2^32, 0.02 % of a
+    million.
 
     Returns:
         `(rows, lanes)`, each int32 `shape`.
@@ -252,7 +254,10 @@ def draw(replay: Replay, key: Key, shape: tuple[int, ...], n_step: int = 1) -> t
     num_envs = replay.reward.shape[1]
     # The newest rows begin no window: what follows them is not known yet.
     starts = jnp.maximum(replay.stored - n_step + 1, 1)
-    row, lane = jnp.divmod(jax.random.randint(key, shape, 0, starts * num_envs), num_envs)
+    count = (starts * num_envs).astype(jnp.uint32)
+    # `randint` would draw two words for each: a twentieth of an update of a small network.
+    index = (jax.random.bits(key, shape, jnp.uint32) % count).astype(jnp.int32)
+    row, lane = jnp.divmod(index, num_envs)
     return replay.written - replay.stored + row, lane
 
 

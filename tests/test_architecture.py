@@ -36,6 +36,7 @@ ROOMS = {
     "jaxrl.objectives": 1,
     "jaxrl.distributions": 1,
     "jaxrl.networks": 1,
+    "jaxrl.products": 1,
     "jaxrl.normalise": 1,
     "jaxrl.minibatch": 1,
     "jaxrl.entropy": 1,
