@@ -105,8 +105,8 @@ def peaks(rounds: int) -> dict[str, Any]:
     kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
     size, copied = PRODUCT[kind], COPY_BYTES[kind]
     square = jnp.full((size, size), 1e-3, jnp.float32)
-    # In full float32, as training on a CPU, where that is the default and asking for it by name gets
-    # another, slower kernel; an accelerator's shorter formats are faster.
+    # In full float32, as training on a CPU, where that is the default and asking for it by name
+    # gets another, slower kernel; an accelerator's shorter formats are faster.
     precision = None if kind == "cpu" else "highest"
     multiply = jax.jit(lambda x: jnp.matmul(x, x, precision=precision))
     product = min(timed(lambda: multiply(square).block_until_ready(), rounds))
