@@ -16,17 +16,23 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl.products import product_p
+
 PER_RANDOM_WORD = 50
 """Operations for 32 random bits: threefry's 20 rounds of add, rotate (3) and xor make two words."""
 
 DRAWS = ("random_bits", "random_split", "random_fold_in", "random_seed", "threefry2x32")
-MOVES = ("gather", "scatter", "scatter-add", "sort", "dynamic_slice", "dynamic_update_slice")
+MOVES = (
+    *("gather", "scatter", "scatter-add", "sort", "dynamic_slice", "dynamic_update_slice"),
+    "optimization_barrier",  # what passes one is written to memory
+)
 """What moves its operands and results, besides products: none of it can be fused away."""
 
 REARRANGES = (
     *("reshape", "broadcast_in_dim", "squeeze", "transpose", "slice", "concatenate", "iota"),
     *("convert_element_type", "bitcast_convert_type", "copy", "copy_p", "stop_gradient", "rev"),
     *("pad", "select_n", "random_wrap", "random_unwrap", "split", "expand_dims"),
+    *("stack", "unstack"),
 )
 """What computes nothing."""
 
@@ -105,6 +111,9 @@ def _of_primitive(name: str, equation: Any) -> Work:
         (contracted, _), _ = equation.params["dimension_numbers"]
         shape = equation.invars[0].aval.shape
         flops = 2.0 * out * math.prod(shape[axis] for axis in contracted)
+        return Work(flops, flops, both)
+    if name == product_p.name:  # [*B, N, I] @ [*B, I, O]
+        flops = 2.0 * out * equation.invars[0].aval.shape[-1]
         return Work(flops, flops, both)
     if name == "conv_general_dilated":
         kernel = equation.invars[1].aval.shape

@@ -151,13 +151,20 @@ def soft_actor_critic(observation_space: Any, action_space: Any, config: Any) ->
 
     def values(params: PyTree, obs: Array, action: Array | None = None) -> Array:
         if q is not None:
-            return jax.vmap(q.values, (0, None))(params, obs)
+            return of_both(q.values, params, obs)
         assert action is not None, "the values of a Box's actions are asked for one by one"
         low, high = spaces.bounds(action_space)
         centred = (2 * action - (low + high)) / (high - low)
         x, leading = obs_rows(obs, shape, body)
         rows = centred.reshape(-1, size)
-        return jax.vmap(critic.apply, (0, None, None))(params, x, rows).reshape(2, *leading)
+        return of_both(critic.apply, params, x, rows).reshape(2, *leading)
+
+    def of_both(apply: Callable[..., Array], params: PyTree, *inputs: Array) -> Array:
+        if isinstance(body, CNNTorso):  # kernels that share their input are one convolution
+            return jax.vmap(apply, (0,) + (None,) * len(inputs))(params, *inputs)
+        # Dense layers would be one product too, whose gradient is then transposed to and fro.
+        twice = [jnp.broadcast_to(x, (2, *x.shape)) for x in inputs]
+        return jax.vmap(apply)(params, *twice)
 
     def noise(key: Key, leading: tuple[int, ...]) -> Array:
         return noise_for(key, leading, action_space)

@@ -241,12 +241,12 @@ def _put_finals(replay: Replay, trajectory: Trajectory) -> tuple[Array, Array]:
 
 
 def draw(replay: Replay, key: Key, shape: tuple[int, ...], n_step: int = 1) -> tuple[Array, Array]:
-    """Where windows begin, for `gather`: drawn uniformly and with replacement from what is stored.
+    """Where windows begin, for `gather`: all but uniformly, with replacement, from what is stored.
 
     Costs one draw, whatever the buffer's size. Needs `n_step` rows in it: of fewer, what is
-    gathered has nothing to do with any episode. What is drawn is a word of 32 bits, modulo the
-    number of rows: some are more likely than others by that number's share of 2^32, 0.02 % of a
-    million.
+    gathered has nothing to do with any episode. A word of 32 bits is taken modulo the number of
+    rows: some rows are more likely than others, by at most the number of rows over 2^32, which is
+    0.02 % for a million rows.
 
     Returns:
         `(rows, lanes)`, each int32 `shape`.

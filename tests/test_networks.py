@@ -229,3 +229,16 @@ def test_images_too_small_for_a_kernel_take_the_mlp():
     assert jax.eval_shape(network.value, params, jnp.zeros((5, 2, 2, 3))).shape == (5,)
     with pytest.raises(ConfigError, match="at least 3 × 3"):
         actor_critic(space, actions, torso="cnn")
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="another device is left to XLA")
+def test_weight_gradients_are_those_of_our_products():
+    """Each hidden layer's input is transposed ahead of the product, and no head's is."""
+    network = actor_critic(VECTOR, DISCRETE, hidden_sizes=(64, 64))
+    params = jax.eval_shape(network.init, KEY)
+
+    def loss(params, obs):
+        return network.value(params, obs).sum() + network.policy(params, obs).entropy().sum()
+
+    program = str(jax.make_jaxpr(jax.grad(loss))(params, jnp.ones((32, 4))))
+    assert program.count("optimization_barrier") == 4  # two layers of the actor, two of the critic

@@ -1,4 +1,7 @@
-"""Presets: what they promise is well-formed, and (slowly) kept."""
+"""Presets: what they promise is well-formed, as recorded, and (slowly) kept."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +25,27 @@ def test_builds_and_says_what_it_reached(pair):
     assert known.total_steps >= built.steps_per_update
     assert known.reached, "measure it with benchmarks/presets.py"
     assert preset(algorithm, f"gymnax:{env_name}", *variant) is known
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """The last measurement of each preset by `benchmarks/presets.py`."""
+    file = Path(__file__).parents[1] / "benchmarks" / "results" / "presets.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return {(x["algorithm"], x["env"], *filter(None, [x.get("variant")])): x for x in lines}
+
+
+@each_preset
+def test_says_what_was_recorded_last(pair, recorded):
+    if pair not in recorded:
+        assert "in Gymnasium's own" in PRESETS[pair].reached
+        pytest.skip("measured by benchmarks/transfer.py, in another form")
+    last = recorded[pair]
+    of_all, _, seeds = PRESETS[pair].reached.partition(" of ")
+    number, _, told = seeds.partition(", ")
+    assert (int(of_all), number.split()[0]) == (last["at_threshold"], str(len(last["per_seed"])))
+    kind, value = told.split(";")[0].split()
+    assert value == f"{last[kind.lower()]:.1f}"
 
 
 def test_a_presets_settings_of_its_environment_are_the_commands_defaults():

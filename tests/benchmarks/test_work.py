@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import pytest
 from work import PER_RANDOM_WORD, Work, kernels, work_of
 
+from jaxrl.products import dense_product
+
 N, SIZES = 32, (4, 64, 64, 2)
 PRODUCTS = 2 * N * (4 * 64 + 64 * 64 + 64 * 2)
 
@@ -45,6 +47,23 @@ def test_a_gradient_is_two_more_products_a_layer_but_one_at_the_first(mlp):
     # The loss is linear in the last layer, whose own product is then not needed.
     last = 2 * N * SIZES[-2] * SIZES[-1]
     assert work.product_flops in (3 * PRODUCTS - first, 3 * PRODUCTS - first - last)
+
+
+@pytest.mark.parametrize("seeds", [None, 3])
+def test_our_products_do_as_much_as_jax_s(seeds):
+    """Beside them, what makes an array of its own of an input's transpose is written."""
+
+    def gradient(product):
+        loss = jax.grad(lambda w, x: product(x, w, (((1,), (0,)), ((), ()))).sum())
+        return jax.vmap(loss) if seeds else loss
+
+    shape = (seeds,) if seeds else ()
+    args = jnp.ones((*shape, 64, 32)), jnp.ones((*shape, N, 64))
+    ours, theirs = (work_of(gradient(f), *args) for f in (dense_product, jax.lax.dot_general))
+    assert ours.product_flops == theirs.product_flops > 0
+    assert ours.flops == theirs.flops
+    if jax.default_backend() == "cpu":
+        assert ours.bytes == theirs.bytes + 2 * args[1].nbytes
 
 
 def test_a_loop_counts_its_body_each_round_and_what_it_takes_and_leaves(mlp):
