@@ -160,7 +160,7 @@ def soft_actor_critic(observation_space: Any, action_space: Any, config: Any) ->
         return of_both(critic.apply, params, x, rows).reshape(2, *leading)
 
     def of_both(apply: Callable[..., Array], params: PyTree, *inputs: Array) -> Array:
-        if isinstance(body, CNNTorso):  # kernels that share their input are one convolution
+        if isinstance(body, CNNTorso):  # what shares its input is one convolution, or one product
             return jax.vmap(apply, (0,) + (None,) * len(inputs))(params, *inputs)
         # Dense layers would be one product too, whose gradient is then transposed to and fro.
         twice = [jnp.broadcast_to(x, (2, *x.shape)) for x in inputs]

@@ -1,14 +1,15 @@
 """The product of a dense layer, with a weight gradient that a CPU computes well.
 
-The gradient of `x @ w` by `w` is `xᵀ @ d`, a sum over the rows of the batch. Left to itself, XLA
-folds the transpose into the product, for which it has no fast kernel on a CPU: it packs both sides
-anew, and under a `vmap` over seeds it asks for `(dᵀ @ x)ᵀ`, which is no better. Here `xᵀ` is an
-array of its own, so that the product is an ordinary one. A narrow `d`, of a policy's few actions,
-would leave most of a register empty; it is taken column by column.
+The gradient of `x @ w` by `w` is `xᵀ @ d`, a sum over the rows of the batch. jax writes it as
+`(dᵀ @ x)ᵀ` with the transposes folded into the product, for which XLA has no fast kernel on a CPU:
+it packs both sides anew. Here `xᵀ` is an array of its own, so that the product is an ordinary
+one. A narrow `d`, of a policy's few actions, would leave most of a register empty; it is taken
+column by column. What this gives is in docs/performance.md.
 
-What this gives is in docs/performance.md. It is a primitive of jax, and not a function with a
-derivative of its own (`jax.custom_vjp`, `jax.custom_jvp`), because only a primitive decides how its
-transpose looks, has forward mode as well, and knows of the axes that a `vmap` adds.
+It is a primitive of jax, and not a function with a derivative of its own, because only a primitive
+does all three: it decides how its transpose looks, has forward mode as well, and knows of the axes
+that a `vmap` adds. (`jax.custom_vjp` has no forward mode, and of `jax.custom_jvp` jax writes the
+transpose.)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import AxisType
 
 from jaxrl.types import Array
 
@@ -36,10 +38,11 @@ def dense_product(
 ) -> Array:
     """`x [N, I] @ w [I, O]`, to be given to `flax.linen.Dense` as its `dot_general`.
 
-    It is `jax.lax.dot_general`, with the same arguments and the same derivatives up to the order
-    of sums. Only where the default backend is a CPU is the gradient by `w` computed in another
-    way, and only of plain products: two matrices of one type, contracted over the last and the
-    first axis, without a precision or a type of the result, and not laid out on a mesh.
+    It is `jax.lax.dot_general`, with the same derivatives up to the order of sums. Only where the
+    default backend is a CPU is the gradient by `w` computed in another way, and only of plain
+    products: two matrices of one type, contracted over the last and the first axis, without a
+    precision or a type of the result, and without a layout on a mesh that jax keeps account of
+    (explicit axes, or a `shard_map` that is checked).
 
     Args:
         x: rows of inputs.
@@ -53,9 +56,11 @@ def dense_product(
     """
     plain = (
         dimension_numbers == (((1,), (0,)), ((), ()))
-        and x.ndim == 2
+        and x.ndim == w.ndim == 2
+        and x.shape[1] == w.shape[0]
         and x.dtype == w.dtype
         and precision is None
+        and jax.config.jax_default_matmul_precision is None
         and preferred_element_type is None
         and not _on_a_mesh(x)
         and not _on_a_mesh(w)
@@ -66,9 +71,11 @@ def dense_product(
 
 
 def _on_a_mesh(x: Array) -> bool:
-    """Whether jax itself follows how the array lies on a mesh, which `dot_general` tells it."""
+    """Whether jax keeps account of how the array lies on a mesh, which `dot_general` tells it."""
     kind = jax.typeof(x)
-    return bool(kind.manual_axis_type.varying) or any(kind.sharding.spec)
+    axes = kind.manual_axis_type
+    followed = axes.varying or axes.unreduced or axes.reduced
+    return bool(followed) or AxisType.Explicit in kind.sharding.mesh.axis_types
 
 
 product_p = Primitive("dense_product")
@@ -77,7 +84,8 @@ product_p = Primitive("dense_product")
 
 @product_p.def_abstract_eval
 def _shape(x: Any, w: Any) -> ShapedArray:
-    return ShapedArray((*x.shape[:-1], w.shape[-1]), x.dtype)
+    weak_type = x.weak_type and w.weak_type
+    return ShapedArray((*x.shape[:-1], w.shape[-1]), x.dtype, weak_type=weak_type)
 
 
 def _matmul(x: Array, w: Array) -> Array:
@@ -85,13 +93,13 @@ def _matmul(x: Array, w: Array) -> Array:
 
 
 def _gradient_by_x(d: Array, x: Any, w: Array) -> Array:
-    del x  # what `ad.defbilinear` gives for what is differentiated by
+    del x  # stands for what is differentiated by, and has no value
     return _contract(d, -1, w, -1)
 
 
 def _gradient_by_w(d: Array, x: Array, w: Any) -> Array:
     del w
-    if d.shape[-1] <= NARROW:
+    if 0 < d.shape[-1] <= NARROW:
         columns = [_contract(d[..., i], -1, x, -2) for i in range(d.shape[-1])]
         return jnp.stack(columns, axis=-1)
     # Without a barrier XLA folds the transpose into the product.

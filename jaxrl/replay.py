@@ -241,7 +241,7 @@ def _put_finals(replay: Replay, trajectory: Trajectory) -> tuple[Array, Array]:
 
 
 def draw(replay: Replay, key: Key, shape: tuple[int, ...], n_step: int = 1) -> tuple[Array, Array]:
-    """Where windows begin, for `gather`: all but uniformly, with replacement, from what is stored.
+    """Where windows begin, for `gather`: nearly uniformly, with replacement, from what is stored.
 
     Costs one draw, whatever the buffer's size. Needs `n_step` rows in it: of fewer, what is
     gathered has nothing to do with any episode. A word of 32 bits is taken modulo the number of

@@ -155,6 +155,8 @@ def test_a_constant_input_costs_no_product():
         (((3, 4, 5), (5, 2)), (((2,), (0,)), ((), ())), {}),
         (((5, 4), (5, 2)), (((0,), (0,)), ((), ())), {}),
         (((3, 4, 5), (3, 5, 2)), (((2,), (1,)), ((0,), (0,))), {}),
+        (((4, 5), (5, 2, 3)), PLAIN, {}),
+        (((4, 5), (5,)), PLAIN, {}),
         (((4, 5), (5, 2)), PLAIN, {"precision": "highest"}),
         (((4, 5), (5, 2)), PLAIN, {"preferred_element_type": jnp.float32}),
     ],
@@ -172,20 +174,50 @@ def test_what_is_not_plain_is_left_to_jax(shapes, numbers, settings):
     assert "dense_product" not in str(program)
 
 
+def test_a_precision_that_is_asked_of_all_products_is_left_to_jax():
+    with jax.default_matmul_precision("highest"):
+        program = jax.make_jaxpr(partial(_loss, dense_product))(*_arguments(3))
+    assert "dense_product" not in str(program)
+
+
+def test_sizes_that_do_not_match_are_refused_by_jax():
+    with pytest.raises(TypeError, match="contracting dimensions"):
+        jax.eval_shape(
+            partial(dense_product, dimension_numbers=PLAIN), jnp.ones((2, 3)), jnp.ones((4, 5))
+        )
+
+
+def test_no_columns():
+    _same(lambda product, *args: jax.grad(partial(_loss, product), (0, 1))(*args), *_arguments(0))
+
+
+@pytest.mark.parametrize("number", [1.0, np.float32(1)])
+def test_the_type_of_a_python_number_stays_weak(number):
+    def weak(product):
+        def square(x):
+            matrix = jnp.broadcast_to(x, (2, 2))
+            return product(matrix, matrix, PLAIN)
+
+        return jax.eval_shape(square, number).weak_type
+
+    assert weak(dense_product) == weak(jax.lax.dot_general) == isinstance(number, float)
+
+
 @pytest.mark.parametrize("split", ["rows", "weights"])
 @pytest.mark.parametrize("checked", [True, False])
 def test_on_a_mesh(split, checked):
-    """jax follows what differs along a mesh's axis; a gradient that it gets wrong would not sum."""
+    """A `shard_map` that is checked is left to jax, which follows what differs along its axis."""
     mesh = jax.make_mesh((1,), ("devices",), axis_types=(AxisType.Auto,))
     along, whole = PartitionSpec("devices"), PartitionSpec()
-
     order = (along, whole) if split == "rows" else (whole, along)
 
-    def test(product, x, w):
+    def over(product):
         gradient = jax.grad(partial(_loss, product), (0, 1))
-        over = jax.shard_map(
-            gradient, mesh=mesh, in_specs=order, out_specs=order, check_vma=checked
+        return jax.jit(
+            jax.shard_map(gradient, mesh=mesh, in_specs=order, out_specs=order, check_vma=checked)
         )
-        return jax.jit(over)(x, w)
 
-    _same(test, *_arguments(3))
+    args = _arguments(32)
+    _same(lambda product, *args: over(product)(*args), *args)
+    ours = "optimization_barrier" in str(jax.make_jaxpr(over(dense_product))(*args))
+    assert ours == (not checked and jax.default_backend() == "cpu")
