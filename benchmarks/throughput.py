@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--total-steps", type=int, help="of each seed; default each algorithm's")
     parser.add_argument("--rounds", type=int, default=5, help="processes per contestant and size")
     parser.add_argument("--repeats", type=int, default=3, help="runs within a process")
+    parser.add_argument("--limit", type=float, default=1800, help="seconds that a process may take")
     parser.add_argument("--peers", nargs="*", choices=["rejax", "sb3"], default=["rejax"])
     parser.add_argument("--purejaxrl", type=Path, help="a checkout of PureJaxRL")
     args = parser.parse_args()
@@ -109,7 +110,7 @@ def main() -> None:
             for turn, name in itertools.product(range(args.rounds), contestants):
                 if name == "sb3" and (turn > 0 or seeds > 1):
                     continue  # orders of magnitude behind, and one seed at a time: once is enough
-                measured = measure(command(name, pythons[name], size, args))
+                measured = measure(command(name, pythons[name], size, args), args.limit)
                 row = {"contestant": name, **size, **measured, **about}
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(row) + "\n")
@@ -147,14 +148,33 @@ def python_for(name: str) -> Path:
     return python
 
 
-def measure(command: list[str]) -> dict[str, Any]:
-    """One process's measurement."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ""}
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+def measure(command: list[str], limit: float, tries: int = 3) -> dict[str, Any]:
+    """One process's measurement; `hung` of it are those before it that did not end in time.
+
+    Such a process is killed and begun anew. PureJaxRL's networks start from LAPACK's QR, and two of
+    those at once can wait for each other for ever inside jaxlib (see `jaxrl.networks.orthogonal`).
+
+    Args:
+        command: what starts it.
+        limit: seconds that it may take.
+        tries: how often it is begun.
+    """
+    for hung in range(tries):
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                env=os.environ | {"PYTHONPATH": ""},
+                timeout=limit,
+            )
+        except subprocess.TimeoutExpired:
+            print(f"not done in {limit:g} s, and killed: {' '.join(command)}", flush=True)
+            continue
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+        return json.loads(done.stdout.splitlines()[-1]) | ({"hung": hung} if hung else {})
+    raise SystemExit(f"{' '.join(command)} was not done in {limit:g} s, {tries} times")
 
 
 def commit() -> str:
