@@ -83,10 +83,13 @@ def count(jaxpr: Any, unknown_rounds: int | None = None) -> Work:
 def _of_equation(equation: Any, unknown_rounds: int | None) -> Work:
     name, params = equation.primitive.name, equation.params
     if name == "scan":
-        body = count(params["jaxpr"].jaxpr, unknown_rounds)
-        fixed = params["num_consts"] + params["num_carry"]
-        sliced = [*equation.invars[fixed:], *equation.outvars[params["num_carry"] :]]
-        return body.times(params["length"]) + Work(bytes=_bytes(sliced))
+        body = getattr(params["jaxpr"], "jaxpr", params["jaxpr"])
+        # What has an axis more than in the body is cut up along it. (How many constants and carries
+        # come first is told differently by jax 0.10 and 0.11.)
+        outer = [*equation.invars, *equation.outvars]
+        inner = [*body.invars, *body.outvars]
+        sliced = [a for a, b in zip(outer, inner, strict=True) if a.aval.ndim > b.aval.ndim]
+        return count(body, unknown_rounds).times(params["length"]) + Work(bytes=_bytes(sliced))
     if name == "while":
         if unknown_rounds is None:
             raise ValueError(
