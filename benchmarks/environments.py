@@ -1,12 +1,13 @@
-"""Steps and pictures per second of every environment, beside Gymnasium's of the same name.
+"""Steps and pictures per second of every environment, beside gymnax's and Gymnasium's of that name.
 
     python benchmarks/environments.py                       all of them
     python benchmarks/environments.py snake-v0 CartPole-v1  some
 
-Random actions, episodes restarting by themselves, all in this process and in turn. Gymnasium steps
-by its own numpy vector environment where it has one, else by `SyncVectorEnv`, with actions drawn
-beforehand; ours draw them as they go. Pictures are drawn at their original's size, ours 64 in one
-call, Gymnasium's with pygame one after another. Compiling is left out.
+Random actions, episodes restarting by themselves, all in this process and in turn. gymnax steps as
+its users have it, a `vmap` of its `step` in a `scan`, with a key and an action drawn for each lane.
+Gymnasium steps by its own numpy vector environment where it has one, else by `SyncVectorEnv`, with
+actions drawn beforehand; ours draw them as they go. Pictures are drawn at their original's size,
+ours 64 in one call, Gymnasium's with pygame one after another. Compiling is left out.
 
 Lines go to `benchmarks/results/environments.jsonl`, and the tables in `benchmarks/README.md` are
 made from the last run in it.
@@ -25,6 +26,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import gymnax
 import jax
 import numpy as np
 from report import write_report
@@ -52,13 +54,15 @@ HOST_LARGEST = 1024
 FRAMES = 64
 DRAWN_TOO = ("Acrobot-v1", "Pendulum-v1", "MountainCar-v0", "Breakout-MinAtar")
 """Environments of gymnax's that are drawn here."""
+STEPPED_TOO = ("Breakout-MinAtar",)
+"""Environments of gymnax's that are stepped here, by our loop and by its own."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     # An older name of the same environment is not measured again.
     ours = [name for name, factory in ENVIRONMENTS.items() if factory().name == name]
-    parser.add_argument("names", nargs="*", default=ours)
+    parser.add_argument("names", nargs="*", default=[*ours, *STEPPED_TOO])
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
@@ -73,13 +77,13 @@ def main() -> None:
     for name in args.names:
         for size in args.sizes:
             note(env=name, kind="steps", by="jaxrl", num_envs=size, **our_steps(name, size, args))
-            theirs = gymnasium_steps(name, size, args)
-            if theirs is not None:
-                note(env=name, kind="steps", num_envs=size, **theirs)
+            for theirs in (gymnax_steps(name, size, args), gymnasium_steps(name, size, args)):
+                if theirs is not None:
+                    note(env=name, kind="steps", num_envs=size, **theirs)
         for by, reset, settings in variants(name):
             measured = our_steps(name, VARIANTS_AT, args, reset, settings)
             note(env=name, kind="steps", by=by, num_envs=VARIANTS_AT, **measured)
-    for name in (*args.names, *DRAWN_TOO):
+    for name in dict.fromkeys((*args.names, *DRAWN_TOO)):
         if not supports_render(jaxrl.make(name)[0]):
             continue
         note(env=name, kind="frames", by="jaxrl", **our_frames(name, args))
@@ -92,7 +96,7 @@ def main() -> None:
 def variants(name: str) -> list[tuple[str, Any, dict[str, Any]]]:
     """Other ways to step an environment: what to call each, its resets, its settings."""
     found: list[tuple[str, Any, dict[str, Any]]] = [("jaxrl, pooled", "pooled", {})]
-    if "solver" in inspect.signature(type(ENVIRONMENTS[name]())).parameters:
+    if "solver" in inspect.signature(type(jaxrl.make(name)[0])).parameters:
         found.append(("jaxrl, fast solver", "fresh", {"solver": "fast"}))
     return found
 
@@ -145,6 +149,35 @@ def random_actions(space: Any, size: int) -> Callable[[jax.Array], jax.Array]:
         return lambda key: jax.random.randint(key, (size,), 0, space.n)
     low, high = spaces.bounds(space)
     return lambda key: jax.random.uniform(key, (size, *space.shape), minval=low, maxval=high)
+
+
+def gymnax_steps(name: str, size: int, args: Any) -> dict[str, Any] | None:
+    """The rate of gymnax's own environment, or None where it has none of that name."""
+    if name not in gymnax.registered_envs:
+        return None
+    env, params = gymnax.make(name)
+    num_steps = max(8, min(1024, STEPS // size))
+
+    def step(carry: Any, _: None) -> Any:
+        key, _, state = carry
+        key, key_action, key_step = jax.random.split(key, 3)
+        actions = jax.vmap(env.action_space(params).sample)(jax.random.split(key_action, size))
+        obs, state, reward, *_ = jax.vmap(env.step, (0, 0, 0, None))(
+            jax.random.split(key_step, size), state, actions, params
+        )
+        # The observations are carried, as a policy would need them: else XLA makes none.
+        return (key, obs, state), reward
+
+    @jax.jit
+    def play(start: Any, key: jax.Array) -> Any:
+        (_, *end), rewards = jax.lax.scan(step, (key, *start), None, num_steps)
+        return end, rewards.sum()
+
+    keys = jax.random.split(jax.random.key(0), size)
+    start = jax.jit(jax.vmap(env.reset, (0, None)))(keys, params)
+    key = jax.random.key(1)
+    measured = rates(lambda: jax.block_until_ready(play(start, key)), size * num_steps, args.rounds)
+    return {"by": "gymnax", **measured}
 
 
 def gymnasium_steps(name: str, size: int, args: Any) -> dict[str, Any] | None:
