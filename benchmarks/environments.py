@@ -3,11 +3,13 @@
     python benchmarks/environments.py                       all of them
     python benchmarks/environments.py snake-v0 CartPole-v1  some
 
-Random actions, episodes restarting by themselves, all in this process and in turn. gymnax steps as
-its users have it, a `vmap` of its `step` in a `scan`, with a key and an action drawn for each lane.
-Gymnasium steps by its own numpy vector environment where it has one, else by `SyncVectorEnv`, with
-actions drawn beforehand; ours draw them as they go. Pictures are drawn at their original's size,
-ours 64 in one call, Gymnasium's with pygame one after another. Compiling is left out.
+Random actions, episodes restarting by themselves, in this process and in turn. "All devices" is in
+a process of its own, where each core is a device of jax's and steps a share of the lanes, as seeds
+of a run are shared out. gymnax steps as its users have it, a `vmap` of its `step` in a `scan`, with
+a key and an action drawn for each lane. Gymnasium steps by its own numpy vector environment where
+it has one, else by `SyncVectorEnv`, with actions drawn beforehand; ours draw them as they go.
+Pictures are drawn at their original's size, ours 64 in one call, Gymnasium's with pygame one after
+another. Compiling is left out.
 
 Lines go to `benchmarks/results/environments.jsonl`, and the tables in `benchmarks/README.md` are
 made from the last run in it.
@@ -20,13 +22,14 @@ import inspect
 import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import gymnax
 import jax
 import numpy as np
 from report import write_report
@@ -34,6 +37,7 @@ from throughput import commit
 
 import jaxrl
 from jaxrl import spaces
+from jaxrl.devices import over_seeds, seed_mesh
 from jaxrl.environment import supports_render
 from jaxrl.run.machine import machine
 from jaxrl.vector import reset_batch, rollout, vectorize
@@ -47,7 +51,9 @@ VARIANTS_AT = 1024
 LONGEST = 3.0
 """Seconds after which no further round of a measurement begins."""
 STEPS = 2**16
-"""Steps of all lanes together that one measurement takes, at least 8 a lane."""
+"""Steps of all lanes together that one measurement takes."""
+FEWEST_STEPS, MOST_STEPS = 32, 1024
+"""Bounds on how many of them a lane takes."""
 HOST_STEPS = 2**12
 HOST_LARGEST = 1024
 """Largest number of lanes that a loop in Python is asked to step."""
@@ -60,12 +66,15 @@ STEPPED_TOO = ("Breakout-MinAtar",)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    # An older name of the same environment is not measured again.
-    ours = [name for name, factory in ENVIRONMENTS.items() if factory().name == name]
-    parser.add_argument("names", nargs="*", default=[*ours, *STEPPED_TOO])
+    parser.add_argument("names", nargs="*")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shared-out", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.shared_out:
+        print(json.dumps(shared_out(args.names[0], args.sizes[0], args)))
+        return
+    names = args.names or names_of_all()
     run = time.strftime("%Y-%m-%dT%H:%M:%S")
     about = {"run": run, "date": str(date.today()), "commit": commit(), "machine": machine()}
 
@@ -74,16 +83,17 @@ def main() -> None:
             file.write(json.dumps({**measured, **about}) + "\n")
         print({key: value for key, value in measured.items() if key != "rates"}, flush=True)
 
-    for name in args.names:
+    for name in names:
         for size in args.sizes:
             note(env=name, kind="steps", by="jaxrl", num_envs=size, **our_steps(name, size, args))
-            for theirs in (gymnax_steps(name, size, args), gymnasium_steps(name, size, args)):
-                if theirs is not None:
-                    note(env=name, kind="steps", num_envs=size, **theirs)
+            others = (steps_on_all_devices, gymnax_steps, gymnasium_steps)
+            for measured in (other(name, size, args) for other in others):
+                if measured is not None:
+                    note(env=name, kind="steps", num_envs=size, **measured)
         for by, reset, settings in variants(name):
             measured = our_steps(name, VARIANTS_AT, args, reset, settings)
             note(env=name, kind="steps", by=by, num_envs=VARIANTS_AT, **measured)
-    for name in dict.fromkeys((*args.names, *DRAWN_TOO)):
+    for name in dict.fromkeys((*names, *DRAWN_TOO)):
         if not supports_render(jaxrl.make(name)[0]):
             continue
         note(env=name, kind="frames", by="jaxrl", **our_frames(name, args))
@@ -91,6 +101,11 @@ def main() -> None:
         if theirs is not None:
             note(env=name, kind="frames", by="gymnasium", **theirs)
     write_report()
+
+
+def names_of_all() -> list[str]:
+    """Ours, an older name of the same environment left out, and those of gymnax's to be stepped."""
+    return [name for name, made in ENVIRONMENTS.items() if made().name == name] + [*STEPPED_TOO]
 
 
 def variants(name: str) -> list[tuple[str, Any, dict[str, Any]]]:
@@ -117,30 +132,65 @@ def rates(play: Callable[[], Any], count: int, rounds: int) -> dict[str, Any]:
 
 
 def our_steps(
-    name: str, size: int, args: Any, reset: Any = "fresh", settings: dict[str, Any] | None = None
+    name: str,
+    size: int,
+    args: Any,
+    reset: Any = "fresh",
+    settings: dict[str, Any] | None = None,
+    shares: int = 1,
 ) -> dict[str, Any]:
+    """The rate of ours, its lanes in so many shares, which go to as many devices."""
     env, params = jaxrl.make(name, **(settings or {}))
-    venv = vectorize(env, size, reset=reset)
-    num_steps = max(8, min(1024, STEPS // size))
-    draw_actions = random_actions(env.action_space(params), size)
+    venv = vectorize(env, size // shares, reset=reset)
+    num_steps = steps_of(size)
+    draw_actions = random_actions(env.action_space(params), size // shares)
+    mesh = seed_mesh(shares)
 
-    @jax.jit
-    def play(state: Any, key: jax.Array) -> Any:
+    def reset_share(key: jax.Array) -> Any:
+        return venv.reset(jax.random.wrap_key_data(key), params)
+
+    def play_share(state: Any, key: jax.Array) -> Any:
         state, trajectory = rollout(
             venv,
             params,
             state,
             draw_actions,
             lambda obs, action: (action, ()),
-            key,
+            jax.random.wrap_key_data(key),
             num_steps,
         )
         # Observations must be made, but need not be kept.
         return state, trajectory.reward.sum()
 
-    state = jax.jit(venv.reset)(jax.random.key(0), params)
-    key = jax.random.key(1)
-    return rates(lambda: jax.block_until_ready(play(state, key)), size * num_steps, args.rounds)
+    play = jax.jit(lambda state, keys: over_seeds(play_share, state, keys, mesh=mesh))
+    keys = jax.random.key_data(jax.random.split(jax.random.key(0), shares))
+    state = jax.jit(lambda keys: over_seeds(reset_share, keys, mesh=mesh))(keys)
+    return rates(lambda: jax.block_until_ready(play(state, keys)), size * num_steps, args.rounds)
+
+
+def steps_of(size: int) -> int:
+    """Steps that each of so many lanes takes in one measurement."""
+    return max(FEWEST_STEPS, min(MOST_STEPS, STEPS // size))
+
+
+def shared_out(name: str, size: int, args: Any) -> dict[str, Any] | None:
+    """The rate of ours with lanes shared out among the devices that share them evenly."""
+    jaxrl.use_cores()
+    mesh = seed_mesh(size)
+    if mesh is None:
+        return None
+    return {"devices": mesh.size, **our_steps(name, size, args, shares=mesh.size)}
+
+
+def steps_on_all_devices(name: str, size: int, args: Any) -> dict[str, Any] | None:
+    """`shared_out` in a process of its own, or None where there is one device, or one lane."""
+    if size == 1:
+        return None
+    command = [sys.executable, __file__, name, "--shared-out", "--sizes", str(size)]
+    command += ["--rounds", str(args.rounds)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    measured = json.loads(done.stdout)
+    return measured and {"by": "jaxrl, all devices", **measured}
 
 
 def random_actions(space: Any, size: int) -> Callable[[jax.Array], jax.Array]:
@@ -153,10 +203,12 @@ def random_actions(space: Any, size: int) -> Callable[[jax.Array], jax.Array]:
 
 def gymnax_steps(name: str, size: int, args: Any) -> dict[str, Any] | None:
     """The rate of gymnax's own environment, or None where it has none of that name."""
+    import gymnax  # makes jax's devices, which must not be before `use_cores`
+
     if name not in gymnax.registered_envs:
         return None
     env, params = gymnax.make(name)
-    num_steps = max(8, min(1024, STEPS // size))
+    num_steps = steps_of(size)
 
     def step(carry: Any, _: None) -> Any:
         key, _, state = carry

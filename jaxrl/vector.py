@@ -9,13 +9,17 @@ A lane whose episode ended starts a new one in the same step. How start states a
 policy of this module:
 
 ``fresh``
-    Every lane draws a start state for every step and takes it only where an episode ended.
-    Memory: one state and observation per lane and step of a rollout, or per lane only where that
-    would exceed `STARTS_AHEAD_BYTES`. Bias: none.
+    Every episode has a start of its own. On a CPU, starts are drawn for the lanes that need one,
+    some lanes at a time. Those that cost next to nothing are drawn for every lane and step of a
+    rollout before it begins, and mostly thrown away: small ones (`SMALL_START_BYTES`), of one draw
+    for the batch, while all of them fit `STARTS_AHEAD_BYTES`. On other devices a loop of unknown
+    length costs more than drawing for all lanes: so it is done there, ahead or in the loop.
+    Bias: none.
 
 ``pooled``
     `pool_size` start states are drawn when a rollout begins; ended lanes take one of them at
-    random. For environments whose reset is dear. Memory: `pool_size` states and observations.
+    random. For environments whose reset is dear, where lanes cannot draw by need: on accelerators.
+    Memory: `pool_size` states and observations.
     Bias: none in the distribution of a start state; but episodes that begin in one rollout may
     share theirs, so that their returns are correlated.
 
@@ -47,9 +51,17 @@ from jaxrl.types import (
 
 STARTS_AHEAD_BYTES = 2**24
 """Up to this size, the starts of episodes for a whole rollout are drawn at once."""
+SMALL_START_BYTES = 128
+"""Up to this size of state and observation, a start drawn for nothing costs next to nothing."""
+FEWEST_STARTS = 8
+SHARE_OF_STARTS = 16
+"""By need, starts are drawn for a sixteenth of the lanes at a time, but for eight at least."""
 
 Stepped = tuple[PyTree, EnvState, Array, Array, Array]
 """`(next_obs, state, reward, terminated, truncated)`, each `[B, ...]`."""
+
+Restart = Callable[[Array, tuple[PyTree, EnvState]], tuple[PyTree, EnvState]]
+"""`(ended [B], (obs, state)) -> (obs, state)`: puts lanes whose episodes ended at a start."""
 
 ResetPolicy = Literal["fresh", "pooled"]
 RESET_POLICIES = ("fresh", "pooled")
@@ -83,7 +95,6 @@ class VectorStep(NamedTuple):
         state: the environment state that it led to, before any reset.
         reward: float32.
         terminated, truncated: bool.
-        episode_return, episode_length: of the running episode, this step included.
     """
 
     next_obs: PyTree
@@ -91,8 +102,6 @@ class VectorStep(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array
-    episode_return: Array
-    episode_length: Array
 
 
 class VectorEnv(NamedTuple):
@@ -104,15 +113,19 @@ class VectorEnv(NamedTuple):
         refresh: `(key, state, params) -> VectorState`: to be called when a rollout begins;
             redraws the pool, or does nothing when resets are fresh.
         starts: `(key, state, params) -> (obs, state)` `[B, ...]`: an episode's start for each
-            lane, to be taken by `step` where one is needed.
-        step: `(key, state, action [B, ...], starts, params) -> (VectorState, VectorStep)`.
+            lane; see `taking`.
+        restart: `(key, state, params) -> Restart`: draws starts where they are needed.
+        step: `(key, state, action [B, ...], restart, params) -> (VectorState, VectorStep)`.
+        cheap_starts: whether `starts` is so cheap that a rollout had better draw them ahead.
     """
 
     num_envs: int
     reset: Callable[[Key, EnvParams], VectorState]
     refresh: Callable[[Key, VectorState, EnvParams], VectorState]
     starts: Callable[[Key, VectorState, EnvParams], tuple[PyTree, EnvState]]
-    step: Callable[[Key, VectorState, PyTree, PyTree, EnvParams], tuple[VectorState, VectorStep]]
+    restart: Callable[[Key, VectorState, EnvParams], Restart]
+    step: Callable[[Key, VectorState, PyTree, Restart, EnvParams], tuple[VectorState, VectorStep]]
+    cheap_starts: bool = True
 
 
 def no_episodes() -> Metrics:
@@ -136,30 +149,25 @@ def begin(obs: PyTree, state: EnvState, num_envs: int, pool: PyTree = None) -> V
 
 
 def finish_step(
-    state: VectorState, stepped: Stepped, start: tuple[PyTree, EnvState]
+    state: VectorState, stepped: Stepped, restart: Restart
 ) -> tuple[VectorState, VectorStep]:
     """Counts a step of all lanes, and puts those whose episodes ended at a start.
 
     Args:
         state: from before the step.
         stepped: what `step_batch` gave.
-        start: `(obs, state)` `[B, ...]` of the next episode, of which ended lanes take theirs.
+        restart: where the next episode of a lane begins.
     """
     next_obs, next_state, reward, terminated, truncated = stepped
     ended = terminated | truncated
-    episode_return = state.episode_return + reward
-    episode_length = state.episode_length + 1
-    start_obs, start_state = start
-    step = VectorStep(
-        next_obs, next_state, reward, terminated, truncated, episode_return, episode_length
-    )
+    obs, env = restart(ended, (next_obs, next_state))
     state = state._replace(
-        env=select_lanes(ended, start_state, next_state),
-        obs=select_lanes(ended, start_obs, next_obs),
-        episode_return=jnp.where(ended, 0.0, episode_return),
-        episode_length=jnp.where(ended, 0, episode_length),
+        env=env,
+        obs=obs,
+        episode_return=jnp.where(ended, 0.0, state.episode_return + reward),
+        episode_length=jnp.where(ended, 0, state.episode_length + 1),
     )
-    return state, step
+    return state, VectorStep(next_obs, next_state, reward, terminated, truncated)
 
 
 def select_lanes(mask: Array, on_true: PyTree, on_false: PyTree) -> PyTree:
@@ -169,6 +177,49 @@ def select_lanes(mask: Array, on_true: PyTree, on_false: PyTree) -> PyTree:
         return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b)
 
     return jax.tree.map(pick, on_true, on_false)
+
+
+def taking(starts: tuple[PyTree, EnvState]) -> Restart:
+    """Restarts from starts that are there already, one for each lane."""
+    return lambda ended, after: select_lanes(ended, starts, after)
+
+
+def by_need(draw: Callable[[Key, int], tuple[PyTree, EnvState]], key: Key) -> Restart:
+    """Restarts that draw `draw(key, K)`, `[K, ...]`, for the lanes that ended, K lanes at a time.
+
+    Mostly few end, so that one round or none is enough; where all do, a sixteenth at a time is
+    hardly dearer than all at once. A lane's start does not depend on how it is vmapped.
+    """
+
+    def restart(ended: Array, after: tuple[PyTree, EnvState]) -> tuple[PyTree, EnvState]:
+        num_envs = ended.shape[0]
+        at_once = min(num_envs, max(FEWEST_STARTS, num_envs // SHARE_OF_STARTS))
+        count = ended.sum(dtype=jnp.int32)
+        lanes = jnp.nonzero(ended, size=num_envs, fill_value=num_envs)[0].astype(jnp.int32)
+        lanes = jnp.pad(lanes, (0, at_once), constant_values=num_envs)  # none such: dropped below
+
+        def some(carry: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
+            done, lanes_at = carry
+            chosen = jax.lax.dynamic_slice(lanes, (done,), (at_once,))
+            start = draw(jax.random.fold_in(key, done), at_once)
+            lanes_at = jax.tree.map(
+                lambda old, new: old.at[chosen].set(new, mode="drop"), lanes_at, start
+            )
+            return done + at_once, lanes_at
+
+        return jax.lax.while_loop(lambda carry: carry[0] < count, some, (jnp.int32(0), after))[1]
+
+    return restart
+
+
+def draws_batches(env: Any) -> bool:
+    """Whether an environment draws the starts of a batch at once.
+
+    A wrapper does if what it wraps does. Where it does not, a threefry key per lane is most of what
+    a cheap environment's start costs.
+    """
+    inner = getattr(env, "env", None)
+    return hasattr(env, "reset_batch") and (inner is None or draws_batches(inner))
 
 
 def reset_batch(env: Any, key: Key, params: EnvParams, num_envs: int) -> tuple[PyTree, EnvState]:
@@ -250,18 +301,29 @@ def vectorize(
     def refresh(key: Key, state: VectorState, params: EnvParams) -> VectorState:
         return state._replace(pool=draw_pool(key, params))
 
-    def starts(key: Key, state: VectorState, params: EnvParams) -> tuple[PyTree, EnvState]:
+    def draw(
+        key: Key, state: VectorState, params: EnvParams, count: int
+    ) -> tuple[PyTree, EnvState]:
         if reset == "fresh":
-            return reset_batch(env, key, params, num_envs)
-        rows = jax.random.randint(key, (num_envs,), 0, size)
+            return reset_batch(env, key, params, count)
+        rows = jax.random.randint(key, (count,), 0, size)
         return jax.tree.map(lambda leaf: leaf[rows], state.pool)
 
-    def step(
-        key: Key, state: VectorState, action: PyTree, start: PyTree, params: EnvParams
-    ) -> tuple[VectorState, VectorStep]:
-        return finish_step(state, step_batch(env, key, state.env, action, params), start)
+    def starts(key: Key, state: VectorState, params: EnvParams) -> tuple[PyTree, EnvState]:
+        return draw(key, state, params, num_envs)
 
-    return VectorEnv(num_envs, reset_all, refresh, starts, step)
+    def restart(key: Key, state: VectorState, params: EnvParams) -> Restart:
+        if jax.default_backend() != "cpu":
+            return taking(starts(key, state, params))
+        return by_need(lambda key, count: draw(key, state, params, count), key)
+
+    def step(
+        key: Key, state: VectorState, action: PyTree, restart: Restart, params: EnvParams
+    ) -> tuple[VectorState, VectorStep]:
+        return finish_step(state, step_batch(env, key, state.env, action, params), restart)
+
+    cheap = reset == "pooled" or draws_batches(env)
+    return VectorEnv(num_envs, reset_all, refresh, starts, restart, step, cheap)
 
 
 def rollout(
@@ -277,8 +339,8 @@ def rollout(
     """Steps all lanes `num_steps` times.
 
     Randomness is drawn before the loop, for all steps at once: on a CPU a call of threefry in a
-    loop's body costs more than a step of CartPole. So are the starts of episodes, unless they
-    would take more than `STARTS_AHEAD_BYTES`; the numbers are the same either way.
+    loop's body costs more than a step of CartPole. Of the starts of episodes this holds where
+    they are cheap, as the module's docstring has it.
 
     Args:
         venv: the batch of environments.
@@ -303,7 +365,7 @@ def rollout(
     def draw_starts(key: Key) -> tuple[PyTree, EnvState]:
         return venv.starts(key, state, params)
 
-    ahead = num_steps * _num_bytes(jax.eval_shape(draw_starts, key)) <= STARTS_AHEAD_BYTES
+    ahead = _drawn_ahead(venv, _num_bytes(jax.eval_shape(draw_starts, key)), num_steps)
     xs = (
         jax.vmap(noise)(jax.random.split(key_noise, num_steps)),
         jax.random.split(key_step, num_steps),
@@ -313,8 +375,8 @@ def rollout(
     def body(state: VectorState, x: Any) -> tuple[VectorState, Any]:
         noise, key, start = x
         action, extras = policy(state.obs, noise)
-        start = start if ahead else draw_starts(start)
-        next_state, step = venv.step(key, state, action, start, params)
+        restart = taking(start) if ahead else venv.restart(start, state, params)
+        next_state, step = venv.step(key, state, action, restart, params)
         transition = Transition(
             obs=state.obs,
             action=action,
@@ -325,19 +387,51 @@ def rollout(
             extras=extras,
             record=_kept(record, state.env, step.state),
         )
-        return next_state, (transition, step.episode_return, step.episode_length)
+        return next_state, transition
 
-    state, (trajectory, returns, lengths) = jax.lax.scan(body, state, xs)
+    end, trajectory = jax.lax.scan(body, state, xs)
     ended = trajectory.terminated | trajectory.truncated
-    count = ended.sum(dtype=jnp.float32)
-    episodes = {
-        "episode/return": Mean(jnp.where(ended, returns, 0.0).sum(), count),
-        "episode/length": Mean(jnp.where(ended, lengths, 0).sum(dtype=jnp.float32), count),
-    }
+    end = _with_episodes(state, end, trajectory.reward, ended)
     if record != "nothing":
         kept = _record(trajectory.record, ended, record, venv.num_envs)
         trajectory = trajectory._replace(record=kept)
-    return state._replace(episodes=episodes), trajectory
+    return end, trajectory
+
+
+def _drawn_ahead(venv: VectorEnv, num_bytes: int, num_steps: int) -> bool:
+    """Whether to draw the starts of all lanes and steps, a step's taking `num_bytes`, ahead."""
+    if num_steps * num_bytes > STARTS_AHEAD_BYTES:
+        return False
+    small = venv.cheap_starts and num_bytes <= SMALL_START_BYTES * venv.num_envs
+    return small or jax.default_backend() != "cpu"
+
+
+def _with_episodes(
+    begin: VectorState, end: VectorState, reward: Array, ended: Array
+) -> VectorState:
+    """`end` with what a rollout `[T, B]` that began at `begin` tells of its episodes.
+
+    Counted over the whole rollout and not from step to step, which takes the counters out of the
+    loop: in steps as cheap as CartPole's they are a quarter of what there is to do.
+    """
+    num_steps = ended.shape[0]
+    step = jnp.arange(num_steps)[:, None]
+    last = jnp.where(ended, step, -1).max(0)  # the last step of each lane's last whole episode
+    whole = step <= last
+    none = last < 0
+    before, length = begin.episode_return, begin.episode_length
+    in_whole = jnp.where(whole, reward, 0.0).sum(0) + jnp.where(none, 0.0, before)
+    in_running = jnp.where(whole, 0.0, reward).sum(0) + jnp.where(none, before, 0.0)
+    steps_in_whole = last + 1 + jnp.where(none, 0, length)
+    count = ended.sum(dtype=jnp.float32)
+    return end._replace(
+        episode_return=in_running,
+        episode_length=num_steps - 1 - last + jnp.where(none, length, 0),
+        episodes={
+            "episode/return": Mean(in_whole.sum(), count),
+            "episode/length": Mean(steps_in_whole.sum(dtype=jnp.float32), count),
+        },
+    )
 
 
 def _kept(record: Record, previous: EnvState, state: EnvState) -> PyTree:

@@ -216,8 +216,8 @@ class _Lanes(_Bridge):
 
     def _step_lanes(self, key: jax.Array, state: PyTree, action: PyTree) -> Any:
         key_start, key_step = jax.random.split(key)
-        starts = self._venv.starts(key_start, state, self._params)
-        return self._venv.step(key_step, state, action, starts, self._params)
+        restart = self._venv.restart(key_start, state, self._params)
+        return self._venv.step(key_step, state, action, restart, self._params)
 
     def step(
         self, actions: Any

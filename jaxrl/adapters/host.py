@@ -36,7 +36,16 @@ from jaxrl.adapters.gymnasium import load_gymnasium
 from jaxrl.adapters.lanes import Lanes, LaneStep
 from jaxrl.errors import JaxrlError, MissingExtraError, SpaceError
 from jaxrl.types import Array, EnvParams, Key, PyTree
-from jaxrl.vector import Stepped, VectorEnv, VectorState, VectorStep, begin, finish_step
+from jaxrl.vector import (
+    Restart,
+    Stepped,
+    VectorEnv,
+    VectorState,
+    VectorStep,
+    begin,
+    finish_step,
+    taking,
+)
 from jaxrl_envs import Box, Discrete
 from jaxrl_envs.base import EnvParams as TimeLimit
 
@@ -169,7 +178,7 @@ class GymnasiumEnv:
             return begin(*self.reset_batch(key, params, num_envs), num_envs)
 
         def step(
-            key: Key, state: VectorState, action: PyTree, start: PyTree, params: EnvParams
+            key: Key, state: VectorState, action: PyTree, restart: Restart, params: EnvParams
         ) -> tuple[VectorState, VectorStep]:
             out, after = self._advance(state.env, action, params, restart=True)
             stepped: Stepped = (out.next_obs, after, out.reward, out.terminated, out.truncated)
@@ -177,11 +186,12 @@ class GymnasiumEnv:
             anew = after.replace(
                 time=jnp.zeros_like(after.time), terminated=running, truncated=running
             )
-            return finish_step(state, stepped, (out.obs, anew))
+            return finish_step(state, stepped, taking((out.obs, anew)))
 
-        return VectorEnv(
-            num_envs, reset, lambda key, state, params: state, lambda key, state, params: (), step
-        )
+        def none(key: Key, state: VectorState, params: EnvParams) -> Any:
+            return ()  # the host restarts its lanes as it steps them
+
+        return VectorEnv(num_envs, reset, lambda key, state, params: state, none, none, step)
 
 
 def host_call(call: Callable[..., Any], like: PyTree) -> Callable[..., Any]:

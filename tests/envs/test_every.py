@@ -110,8 +110,8 @@ def test_a_million_random_steps_stay_finite_and_in_their_space(played):
     def step(state, key):
         key_action, key_step, key_start = jax.random.split(key, 3)
         action = sample(jax.random.split(key_action, 1000))
-        start = venv.starts(key_start, state, params)
-        state, seen = venv.step(key_step, state, action, start, params)
+        restart = venv.restart(key_start, state, params)
+        state, seen = venv.step(key_step, state, action, restart, params)
         seen = (state.obs, seen.next_obs, seen.reward, seen.state)
         finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(seen)]).all()
         return state, finite & space.contains(seen[0]) & space.contains(seen[1])

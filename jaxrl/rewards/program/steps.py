@@ -139,8 +139,8 @@ def _play(
         key_step, key_start, key_act = jax.random.split(key, 3)
         if actor is not None:
             action = vector.select_lanes(by_actor, actor(state.obs, key_act), action)
-        start = venv.starts(key_start, state, params)
-        new, step = venv.step(key_step, state, action, start, params)
+        restart = venv.restart(key_start, state, params)
+        new, step = venv.step(key_step, state, action, restart, params)
         return new, (state.env, action, step.state, step.terminated | step.truncated)
 
     keys = jax.random.split(key, NUM_STEPS)
