@@ -202,12 +202,12 @@ def _check_reset_batch(env: Any, params: EnvParams, obs: PyTree, state: PyTree) 
         return env.reset_batch(key, params, DEEP_ENVS)
 
     given = jax.eval_shape(draw, jax.random.key(0))
-    needed = jax.tree.map(lambda leaf: (DEEP_ENVS, *leaf.shape), (obs, state))
-    shapes = jax.tree.map(lambda leaf: tuple(leaf.shape), given)
-    if shapes != needed:
+    shaped = jax.tree.map(lambda leaf: (tuple(leaf.shape), str(leaf.dtype)), given)
+    needed = jax.tree.map(lambda leaf: ((DEEP_ENVS, *leaf.shape), str(leaf.dtype)), (obs, state))
+    if shaped != needed:
         raise EnvironmentContractError(
-            f"{type(env).__name__}.reset_batch with num_envs={DEEP_ENVS} gives shapes {shapes}, "
-            f"needed are reset_env's with that axis in front: {needed}."
+            f"{type(env).__name__}.reset_batch with num_envs={DEEP_ENVS} gives {shaped}, "
+            f"needed are reset_env's shapes with that axis in front, and its types: {needed}."
         )
 
 

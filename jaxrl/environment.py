@@ -43,7 +43,7 @@ class Environment(Protocol):
     state that `reset_env` gave. More is used where it exists:
 
     - `reset_batch(key, params, num_envs) -> (obs [B, ...], state [B, ...])`: starts drawn for the
-      batch with one key.
+      batch with one key; rows independent and distributed as `reset_env`'s, for some are dropped.
     - `render(state, params, *, height, width) -> uint8 [height, width, 3]`.
     - `describe(state, params) -> dict[str, Array]`: named quantities, their units in
       `quantities: dict[str, (unit, meaning)]`.

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
 
 from jaxrl.errors import ConfigError, known
+from jaxrl.restarts import any_lane, select_lanes
 from jaxrl.types import (
     Array,
     EnvParams,
@@ -34,7 +34,7 @@ from jaxrl.types import (
     StepCount,
     Transition,
 )
-from jaxrl.vector import select_lanes, step_batch
+from jaxrl.vector import step_batch
 
 BLOCK = 32
 """Steps between two looks at whether all episodes have ended."""
@@ -196,23 +196,6 @@ def _played(lanes: _Lanes, rows: Transition, running: Array, record: Record) -> 
         previous, reached = rows.record
         rows = rows._replace(record=Recorded(reached, None, None, None, previous))
     return Played(rows, episodes, lanes.length.sum(dtype=jnp.uint32))
-
-
-@custom_vmap
-def any_lane(running: Array) -> Array:
-    """Whether any lane is still running: of all seeds, under a `vmap` over them.
-
-    A plain `any` would be one answer per seed. A loop with such a condition selects, seed by seed,
-    between all that it carries and what the iteration made of it: the whole trajectory, every time.
-    One answer for all is as right, because lanes that have ended change nothing any more.
-    """
-    return running.any()
-
-
-@any_lane.def_vmap
-def _any_lane_of_all(axis_size: int, in_batched: list[bool], running: Array) -> tuple[Array, bool]:
-    del axis_size, in_batched
-    return any_lane(running), False
 
 
 def count_steps(steps_per_update: int, total_updates: Any) -> StepCount:

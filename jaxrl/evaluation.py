@@ -19,11 +19,11 @@ import numpy as np
 
 from jaxrl import spaces
 from jaxrl.environment import check_env, env_name, episode_limit
-from jaxrl.episodes import any_lane
 from jaxrl.errors import SpaceError, check_range
 from jaxrl.records import EvalSummary
+from jaxrl.restarts import any_lane, select_lanes
 from jaxrl.types import ActFn, Algorithm, Array, EnvParams, EnvState, Key, PyTree
-from jaxrl.vector import reset_batch, select_lanes, step_batch
+from jaxrl.vector import reset_batch, step_batch
 
 
 class Episodes(NamedTuple):

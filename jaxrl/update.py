@@ -25,6 +25,7 @@ from jax.sharding import Mesh
 from jaxrl import rewards
 from jaxrl.devices import over_seeds
 from jaxrl.errors import ConfigError, check_range
+from jaxrl.restarts import select_lanes
 from jaxrl.types import (
     Algorithm,
     Array,
@@ -35,7 +36,7 @@ from jaxrl.types import (
     RewardSource,
     StepCount,
 )
-from jaxrl.vector import select_lanes, strong
+from jaxrl.vector import strong
 
 NEVER = -1
 """The `first_bad` of a seed whose losses and parameters stayed finite."""

@@ -9,12 +9,7 @@ A lane whose episode ended starts a new one in the same step. How start states a
 policy of this module:
 
 ``fresh``
-    Every episode has a start of its own. On a CPU, starts are drawn for the lanes that need one,
-    some lanes at a time. Those that cost next to nothing are drawn for every lane and step of a
-    rollout before it begins, and mostly thrown away: small ones (`SMALL_START_BYTES`), of one draw
-    for the batch, while all of them fit `STARTS_AHEAD_BYTES`. On other devices a loop of unknown
-    length costs more than drawing for all lanes: so it is done there, ahead or in the loop.
-    Bias: none.
+    Every episode has a start of its own; `jaxrl.restarts` says how it is drawn. Bias: none.
 
 ``pooled``
     `pool_size` start states are drawn when a rollout begins; ended lanes take one of them at
@@ -28,14 +23,15 @@ Randomness is drawn for the batch, with one key, wherever the environment offers
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxrl import restarts
 from jaxrl.errors import ConfigError, check_range, unknown_name
+from jaxrl.restarts import Restart, Starts, by_need, draws_by_need, taking
 from jaxrl.types import (
     Array,
     EnvParams,
@@ -49,19 +45,8 @@ from jaxrl.types import (
     Transition,
 )
 
-STARTS_AHEAD_BYTES = 2**24
-"""Up to this size, the starts of episodes for a whole rollout are drawn at once."""
-SMALL_START_BYTES = 128
-"""Up to this size of state and observation, a start drawn for nothing costs next to nothing."""
-FEWEST_STARTS = 8
-SHARE_OF_STARTS = 16
-"""By need, starts are drawn for a sixteenth of the lanes at a time, but for eight at least."""
-
 Stepped = tuple[PyTree, EnvState, Array, Array, Array]
 """`(next_obs, state, reward, terminated, truncated)`, each `[B, ...]`."""
-
-Restart = Callable[[Array, tuple[PyTree, EnvState]], tuple[PyTree, EnvState]]
-"""`(ended [B], (obs, state)) -> (obs, state)`: puts lanes whose episodes ended at a start."""
 
 ResetPolicy = Literal["fresh", "pooled"]
 RESET_POLICIES = ("fresh", "pooled")
@@ -73,8 +58,8 @@ class VectorState(NamedTuple):
     Attributes:
         env: environment states, `[B, ...]`.
         obs: what the policy sees next, `[B, *O]`.
-        episode_return: undiscounted native return so far, float32 `[B]`.
-        episode_length: steps so far, int32 `[B]`.
+        episode_return: undiscounted native return so far, float32 `[B]`. `rollout` counts it.
+        episode_length: steps so far, int32 `[B]`, likewise.
         pool: `(obs, state)` with leading `[pool_size]`, or None when resets are fresh.
         episodes: means over the episodes that ended in the last rollout.
     """
@@ -112,20 +97,18 @@ class VectorEnv(NamedTuple):
         reset: `(key, params) -> VectorState`: all lanes at the start of an episode.
         refresh: `(key, state, params) -> VectorState`: to be called when a rollout begins;
             redraws the pool, or does nothing when resets are fresh.
-        starts: `(key, state, params) -> (obs, state)` `[B, ...]`: an episode's start for each
-            lane; see `taking`.
-        restart: `(key, state, params) -> Restart`: draws starts where they are needed.
+        restart: `(key, state, params) -> Restart`: where lanes go whose episodes end.
         step: `(key, state, action [B, ...], restart, params) -> (VectorState, VectorStep)`.
-        cheap_starts: whether `starts` is so cheap that a rollout had better draw them ahead.
+        starts: `(key, state, params) -> (obs, state)` `[B, ...]`: an episode's start for each
+            lane, for a rollout to draw ahead if they are not too large; None where it should not.
     """
 
     num_envs: int
     reset: Callable[[Key, EnvParams], VectorState]
     refresh: Callable[[Key, VectorState, EnvParams], VectorState]
-    starts: Callable[[Key, VectorState, EnvParams], tuple[PyTree, EnvState]]
     restart: Callable[[Key, VectorState, EnvParams], Restart]
     step: Callable[[Key, VectorState, PyTree, Restart, EnvParams], tuple[VectorState, VectorStep]]
-    cheap_starts: bool = True
+    starts: Callable[[Key, VectorState, EnvParams], Starts] | None
 
 
 def no_episodes() -> Metrics:
@@ -151,7 +134,7 @@ def begin(obs: PyTree, state: EnvState, num_envs: int, pool: PyTree = None) -> V
 def finish_step(
     state: VectorState, stepped: Stepped, restart: Restart
 ) -> tuple[VectorState, VectorStep]:
-    """Counts a step of all lanes, and puts those whose episodes ended at a start.
+    """A step of all lanes, after which those whose episodes ended are at a start.
 
     Args:
         state: from before the step.
@@ -160,66 +143,11 @@ def finish_step(
     """
     next_obs, next_state, reward, terminated, truncated = stepped
     ended = terminated | truncated
-    obs, env = restart(ended, (next_obs, next_state))
-    state = state._replace(
-        env=env,
-        obs=obs,
-        episode_return=jnp.where(ended, 0.0, state.episode_return + reward),
-        episode_length=jnp.where(ended, 0, state.episode_length + 1),
+    seen = jax.tree.map(_widen_like, next_obs, state.obs)
+    obs, env = restart(ended, (seen, next_state))
+    return state._replace(env=env, obs=obs), VectorStep(
+        next_obs, next_state, reward, terminated, truncated
     )
-    return state, VectorStep(next_obs, next_state, reward, terminated, truncated)
-
-
-def select_lanes(mask: Array, on_true: PyTree, on_false: PyTree) -> PyTree:
-    """Lane by lane, the leaf of one tree or of the other. `mask` is bool `[B]`."""
-
-    def pick(a: Array, b: Array) -> Array:
-        return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b)
-
-    return jax.tree.map(pick, on_true, on_false)
-
-
-def taking(starts: tuple[PyTree, EnvState]) -> Restart:
-    """Restarts from starts that are there already, one for each lane."""
-    return lambda ended, after: select_lanes(ended, starts, after)
-
-
-def by_need(draw: Callable[[Key, int], tuple[PyTree, EnvState]], key: Key) -> Restart:
-    """Restarts that draw `draw(key, K)`, `[K, ...]`, for the lanes that ended, K lanes at a time.
-
-    Mostly few end, so that one round or none is enough; where all do, a sixteenth at a time is
-    hardly dearer than all at once. A lane's start does not depend on how it is vmapped.
-    """
-
-    def restart(ended: Array, after: tuple[PyTree, EnvState]) -> tuple[PyTree, EnvState]:
-        num_envs = ended.shape[0]
-        at_once = min(num_envs, max(FEWEST_STARTS, num_envs // SHARE_OF_STARTS))
-        count = ended.sum(dtype=jnp.int32)
-        lanes = jnp.nonzero(ended, size=num_envs, fill_value=num_envs)[0].astype(jnp.int32)
-        lanes = jnp.pad(lanes, (0, at_once), constant_values=num_envs)  # none such: dropped below
-
-        def some(carry: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
-            done, lanes_at = carry
-            chosen = jax.lax.dynamic_slice(lanes, (done,), (at_once,))
-            start = draw(jax.random.fold_in(key, done), at_once)
-            lanes_at = jax.tree.map(
-                lambda old, new: old.at[chosen].set(new, mode="drop"), lanes_at, start
-            )
-            return done + at_once, lanes_at
-
-        return jax.lax.while_loop(lambda carry: carry[0] < count, some, (jnp.int32(0), after))[1]
-
-    return restart
-
-
-def draws_batches(env: Any) -> bool:
-    """Whether an environment draws the starts of a batch at once.
-
-    A wrapper does if what it wraps does. Where it does not, a threefry key per lane is most of what
-    a cheap environment's start costs.
-    """
-    inner = getattr(env, "env", None)
-    return hasattr(env, "reset_batch") and (inner is None or draws_batches(inner))
 
 
 def reset_batch(env: Any, key: Key, params: EnvParams, num_envs: int) -> tuple[PyTree, EnvState]:
@@ -301,29 +229,27 @@ def vectorize(
     def refresh(key: Key, state: VectorState, params: EnvParams) -> VectorState:
         return state._replace(pool=draw_pool(key, params))
 
-    def draw(
-        key: Key, state: VectorState, params: EnvParams, count: int
-    ) -> tuple[PyTree, EnvState]:
+    def draw(key: Key, state: VectorState, params: EnvParams, count: int) -> Starts:
         if reset == "fresh":
             return reset_batch(env, key, params, count)
         rows = jax.random.randint(key, (count,), 0, size)
         return jax.tree.map(lambda leaf: leaf[rows], state.pool)
 
-    def starts(key: Key, state: VectorState, params: EnvParams) -> tuple[PyTree, EnvState]:
+    def starts(key: Key, state: VectorState, params: EnvParams) -> Starts:
         return draw(key, state, params, num_envs)
 
     def restart(key: Key, state: VectorState, params: EnvParams) -> Restart:
-        if jax.default_backend() != "cpu":
-            return taking(starts(key, state, params))
-        return by_need(lambda key, count: draw(key, state, params, count), key)
+        if draws_by_need():
+            return by_need(lambda key, count: draw(key, state, params, count), key)
+        return taking(starts(key, state, params))
 
     def step(
         key: Key, state: VectorState, action: PyTree, restart: Restart, params: EnvParams
     ) -> tuple[VectorState, VectorStep]:
         return finish_step(state, step_batch(env, key, state.env, action, params), restart)
 
-    cheap = reset == "pooled" or draws_batches(env)
-    return VectorEnv(num_envs, reset_all, refresh, starts, restart, step, cheap)
+    ahead = not draws_by_need() or reset == "pooled" or restarts.is_cheap(env, num_envs)
+    return VectorEnv(num_envs, reset_all, refresh, restart, step, starts if ahead else None)
 
 
 def rollout(
@@ -339,8 +265,7 @@ def rollout(
     """Steps all lanes `num_steps` times.
 
     Randomness is drawn before the loop, for all steps at once: on a CPU a call of threefry in a
-    loop's body costs more than a step of CartPole. Of the starts of episodes this holds where
-    they are cheap, as the module's docstring has it.
+    loop's body costs more than a step of CartPole. So are starts, where `jaxrl.restarts` says so.
 
     Args:
         venv: the batch of environments.
@@ -361,21 +286,18 @@ def rollout(
     key_refresh, key_noise, key_step, key_start = jax.random.split(key, 4)
     state = venv.refresh(key_refresh, state, params)
     start_keys = jax.random.split(key_start, num_steps)
-
-    def draw_starts(key: Key) -> tuple[PyTree, EnvState]:
-        return venv.starts(key, state, params)
-
-    ahead = _drawn_ahead(venv, _num_bytes(jax.eval_shape(draw_starts, key)), num_steps)
+    starts = _starts_ahead(venv, start_keys, state, params)
     xs = (
         jax.vmap(noise)(jax.random.split(key_noise, num_steps)),
         jax.random.split(key_step, num_steps),
-        jax.vmap(draw_starts)(start_keys) if ahead else start_keys,
+        start_keys,
+        starts,
     )
 
     def body(state: VectorState, x: Any) -> tuple[VectorState, Any]:
-        noise, key, start = x
+        noise, key, start_key, start = x
         action, extras = policy(state.obs, noise)
-        restart = taking(start) if ahead else venv.restart(start, state, params)
+        restart = venv.restart(start_key, state, params) if start is None else taking(start)
         next_state, step = venv.step(key, state, action, restart, params)
         transition = Transition(
             obs=state.obs,
@@ -398,12 +320,19 @@ def rollout(
     return end, trajectory
 
 
-def _drawn_ahead(venv: VectorEnv, num_bytes: int, num_steps: int) -> bool:
-    """Whether to draw the starts of all lanes and steps, a step's taking `num_bytes`, ahead."""
-    if num_steps * num_bytes > STARTS_AHEAD_BYTES:
-        return False
-    small = venv.cheap_starts and num_bytes <= SMALL_START_BYTES * venv.num_envs
-    return small or jax.default_backend() != "cpu"
+def _starts_ahead(
+    venv: VectorEnv, keys: Key, state: VectorState, params: EnvParams
+) -> Starts | None:
+    """Starts `[T, B, ...]` of all steps, or None where they are better drawn in the loop."""
+    if venv.starts is None:
+        return None
+    draw = venv.starts
+    each = jax.eval_shape(lambda key: draw(key, state, params), keys[0])
+    if len(keys) * restarts.num_bytes(each) > restarts.STARTS_AHEAD_BYTES:
+        return None
+    if draws_by_need() and not restarts.are_small(each, venv.num_envs):
+        return None
+    return jax.vmap(lambda key: draw(key, state, params))(keys)
 
 
 def _with_episodes(
@@ -412,10 +341,10 @@ def _with_episodes(
     """`end` with what a rollout `[T, B]` that began at `begin` tells of its episodes.
 
     Counted over the whole rollout and not from step to step, which takes the counters out of the
-    loop: in steps as cheap as CartPole's they are a quarter of what there is to do.
+    loop: in steps as cheap as CartPole's they are a quarter of its kernels.
     """
     num_steps = ended.shape[0]
-    step = jnp.arange(num_steps)[:, None]
+    step = jnp.arange(num_steps, dtype=jnp.int32)[:, None]
     last = jnp.where(ended, step, -1).max(0)  # the last step of each lane's last whole episode
     whole = step <= last
     none = last < 0
@@ -450,8 +379,9 @@ def _record(states: EnvState, ended: Array, record: Record, limit: int) -> Recor
     return Recorded(jax.tree.map(lambda x: x[time, lane], states), time, lane, time >= 0)
 
 
-def _num_bytes(tree: PyTree) -> int:
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+def _widen_like(new: Array, old: Array) -> Array:
+    """A step may see in a narrower type than a start; lanes at either must share one."""
+    return new if new.dtype == old.dtype else new.astype(jnp.promote_types(new.dtype, old.dtype))
 
 
 def _cast_like(new: Array, old: Array) -> Array:

@@ -28,6 +28,7 @@ ROOMS = {
     "jaxrl.environment": 1,
     "jaxrl.env_check": 1,
     "jaxrl.adapters": 1,
+    "jaxrl.restarts": 1,
     "jaxrl.vector": 1,
     "jaxrl.wrappers": 1,
     "jaxrl.episodes": 1,

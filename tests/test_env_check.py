@@ -34,6 +34,12 @@ def four_values(self, key, state, action, params):
     return Sound.step_env(self, key, state, action, params)[:4]
 
 
+def in_half_precision(self, key, params, num_envs):
+    keys = jax.random.split(key, num_envs)
+    obs, state = jax.vmap(self.reset_env, (0, None))(keys, params)
+    return obs.astype(jnp.float16), state
+
+
 def five_valued_step(self, key, state, action, params=None):
     obs, state, reward, terminated, info = self.step_env(key, state, action, params)
     return obs, state, reward, terminated, info
@@ -92,6 +98,10 @@ BREACHES = {
     "batch": (
         {"reset_batch": lambda self, key, params, num_envs: self.reset_env(key, params)},
         "reset_batch with num_envs=4",
+    ),
+    "batch type": (
+        {"reset_batch": in_half_precision},
+        "reset_batch with num_envs=4 gives .*float16.*needed are .*float32",
     ),
     "no sample": (
         {"action_space": lambda self, params=None: object()},

@@ -14,6 +14,7 @@ import pytest
 import jaxrl
 from jaxrl import training
 from jaxrl.algorithms.ppo import PPOConfig, ppo
+from jaxrl.environment import make
 from jaxrl.errors import (
     ConfigError,
     DivergedError,
@@ -110,6 +111,20 @@ def test_resumed_run_is_the_whole_run_bit_for_bit(small_ppo, whole, tmp_path):
     updates = [json.loads(line)["update"] for line in lines]
     assert updates == [p.update for p in whole.history]
     assert read_run(folder).result["eval_return"]["episodes"] == 4
+
+
+@pytest.mark.exact
+def test_a_run_whose_starts_are_drawn_by_need_resumes_bit_for_bit(tmp_path):
+    env, params = make("MountainCar-v0", max_steps_in_episode=6)  # four lanes, all end at once
+    algorithm = ppo(env, PPOConfig(num_envs=4, num_steps=16, hidden_sizes=(8,)))
+    settings = dict(env_params=params, seeds=2, **QUICK)
+    whole = train(algorithm, out=tmp_path / "whole", **settings)
+    cut = StopAt(10, KeyError("cut"))
+    with pytest.raises(KeyError):
+        train(algorithm, out=tmp_path / "cut", callbacks=[cut], **settings)
+    resumed = train(algorithm, resume=tmp_path / "cut", **settings)
+    for a, b in zip(bits(whole.state), bits(resumed.state), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_resume_refuses_other_settings_and_finished_runs(small_ppo, cartpole, tmp_path):

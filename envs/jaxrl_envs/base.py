@@ -2,12 +2,15 @@
 
 `import gymnax` brings seaborn, pandas and matplotlib, seconds of them; an environment needs none.
 What is here has the same methods with the same arguments, so that our environments work with
-gymnax's `register` and wrappers, and one method more, `reset_batch`.
+gymnax's `register` and wrappers.
 
 To write an environment, subclass `Environment` and give it `step_env`, `reset_env`, `get_obs`,
-`is_terminated`, `action_space`, `observation_space` and `default_params`. Two more are looked up
-where they are needed: `render(state, params, *, height, width) -> uint8 [H, W, 3]`, and
-`describe(state, params) -> dict[str, Array]` with its units in `quantities`.
+`is_terminated`, `action_space`, `observation_space` and `default_params`. Three more are looked up
+where they are needed: `render(state, params, *, height, width) -> uint8 [H, W, 3]`,
+`describe(state, params) -> dict[str, Array]` with its units in `quantities`, and
+`reset_batch(key, params, num_envs) -> (obs, state)`, `[B, ...]`, where one draw can serve many
+lanes: a threefry key per lane is most of what a cheap environment costs. Its rows are independent
+and distributed as what `reset_env` gives: any number of them may be thrown away.
 """
 
 from __future__ import annotations
@@ -118,14 +121,6 @@ class Environment:
         fits = given.dtype.kind in "biuf" and given.shape == tuple(space.shape)
         if not (fits and np.all((given >= low) & (given <= high)) and not (whole and given % 1)):
             raise ValueError(f"action={action} of {self.name}: needed is one of {space}.")
-
-    def reset_batch(self, key: jax.Array, params: Any, num_envs: int) -> tuple[Any, Any]:
-        """Starts of `num_envs` episodes, `[B, ...]`.
-
-        To be overridden where one draw can serve the batch: a threefry key per lane is most of
-        what a cheap environment costs.
-        """
-        return jax.vmap(self.reset_env, (0, None))(jax.random.split(key, num_envs), params)
 
     def observe(self, key: jax.Array, state: Any, action: Any, params: Any) -> Any:
         """Gymnax 1.0's hook: what is seen of a state and the action that led to it."""

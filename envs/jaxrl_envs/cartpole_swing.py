@@ -114,7 +114,7 @@ class CartPoleSwing(cartpole.CartPole):
     def reset_batch(
         self, key: jax.Array, params: CartPoleSwingParams, num_envs: int
     ) -> tuple[jax.Array, CartPoleSwingState]:
-        """The same for `num_envs` lanes, of one draw."""
+        """The same for `num_envs` lanes, of one draw of a word each."""
         return self._still(super().reset_batch(key, params, num_envs)[1], params)
 
     def _still(

@@ -1,8 +1,8 @@
 """Several random numbers of one random word, for starts that are drawn for every lane and step.
 
-A word of threefry costs as much as half a step of a cheap environment, and a start of an episode
-needs several numbers. Where starts are drawn for every lane and thrown away for most of them, one
-word a start is enough: an integer hash makes the numbers of it. That gives 2^32 different starts.
+Where starts of episodes are drawn for every lane and step and mostly thrown away, threefry's words
+are what they cost: four a start take as long as a step of CartPole. One is enough, of which an
+integer hash makes the numbers. That gives 2^32 different starts.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ STRIDE = 0x9E3779B9
 def scramble(word: jax.Array) -> jax.Array:
     """A bijection of uint32 words of which every bit depends on every bit that goes in.
 
-    Wellons, "Prospecting for hash functions" (https://nullprogram.com/blog/2018/07/31/), the one
-    of lowest bias.
+    Wellons's `lowbias32`: "Prospecting for hash functions",
+    https://nullprogram.com/blog/2018/07/31/.
     """
     word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D)
     word = (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)
@@ -28,13 +28,16 @@ def scramble(word: jax.Array) -> jax.Array:
 def uniform(
     key: jax.Array, shape: tuple[int, ...], count: int, minval: float, maxval: float
 ) -> tuple[jax.Array, ...]:
-    """`count` arrays float32 `shape`, uniform in `[minval, maxval)`, of one word an element."""
+    """`count` arrays `shape`, uniform in `[minval, maxval)` up to rounding, of a word an element.
+
+    Their type is jax's default float; 23 of their bits are drawn.
+    """
     word = jax.random.bits(key, shape, jnp.uint32)
 
     def number(index: int) -> jax.Array:
         bits = scramble(word + jnp.uint32(index * STRIDE % 2**32))
         # The 23 bits of a float between 1 and 2, as `jax.random.uniform` has it.
         unit = jax.lax.bitcast_convert_type((bits >> 9) | jnp.uint32(0x3F800000), jnp.float32) - 1
-        return unit * (maxval - minval) + minval
+        return unit.astype(jnp.result_type(float)) * (maxval - minval) + minval
 
     return tuple(number(index) for index in range(count))

@@ -15,8 +15,9 @@ lives.
 
 When training, a lane whose episode ends starts anew in the same step, and the observation that it
 ended with is kept apart, as Gymnasium's `AutoresetMode.SAME_STEP` does. That needs no start drawn
-beforehand. Under one of `jaxrl.wrappers` every start is drawn, and costs a reset: train it with
-`reset="pooled"`.
+beforehand. Under one of `jaxrl.wrappers` starts are drawn, each a reset: on a CPU some for nothing,
+for eight lanes at a time or more; on other devices in every step for every lane, where training
+with `reset="pooled"` costs less.
 """
 
 from __future__ import annotations
@@ -35,17 +36,9 @@ from jaxrl.adapters import NoTimeLimit
 from jaxrl.adapters.gymnasium import load_gymnasium
 from jaxrl.adapters.lanes import Lanes, LaneStep
 from jaxrl.errors import JaxrlError, MissingExtraError, SpaceError
+from jaxrl.restarts import Restart, taking
 from jaxrl.types import Array, EnvParams, Key, PyTree
-from jaxrl.vector import (
-    Restart,
-    Stepped,
-    VectorEnv,
-    VectorState,
-    VectorStep,
-    begin,
-    finish_step,
-    taking,
-)
+from jaxrl.vector import Stepped, VectorEnv, VectorState, VectorStep, begin, finish_step
 from jaxrl_envs import Box, Discrete
 from jaxrl_envs.base import EnvParams as TimeLimit
 
@@ -188,10 +181,13 @@ class GymnasiumEnv:
             )
             return finish_step(state, stepped, taking((out.obs, anew)))
 
-        def none(key: Key, state: VectorState, params: EnvParams) -> Any:
-            return ()  # the host restarts its lanes as it steps them
+        def refresh(key: Key, state: VectorState, params: EnvParams) -> VectorState:
+            return state
 
-        return VectorEnv(num_envs, reset, lambda key, state, params: state, none, none, step)
+        def nowhere(key: Key, state: VectorState, params: EnvParams) -> Restart:
+            return lambda ended, after: after  # the host restarts its lanes as it steps them
+
+        return VectorEnv(num_envs, reset, refresh, nowhere, step, starts=None)
 
 
 def host_call(call: Callable[..., Any], like: PyTree) -> Callable[..., Any]:

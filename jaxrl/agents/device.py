@@ -16,8 +16,9 @@ from jaxrl.agents.aids import zoom_of
 from jaxrl.agents.settings import AgentConfig
 from jaxrl.agents.worlds import World
 from jaxrl.environment import supports_describe
+from jaxrl.restarts import select_lanes
 from jaxrl.types import Array, EnvParams, EnvState, Key
-from jaxrl.vector import reset_batch, select_lanes, step_lanes
+from jaxrl.vector import reset_batch, step_lanes
 
 Described = dict[str, Array]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from probes import DelayedReward, ObservationReward, Truncation
 
+from jaxrl.vector import reset_batch
 from jaxrl_envs import base
 
 
@@ -19,10 +20,10 @@ def walk(env, steps, params=None):
     return out
 
 
-def test_default_reset_batch_is_one_reset_for_each_split_key():
+def test_without_a_reset_batch_each_split_key_is_a_reset():
     env = ObservationReward()
     key, params = jax.random.key(3), env.default_params
-    obs, state = env.reset_batch(key, params, 16)
+    obs, state = reset_batch(env, key, params, 16)
     singles = [env.reset_env(k, params)[0] for k in jax.random.split(key, 16)]
     np.testing.assert_array_equal(obs, jnp.stack(singles))
     assert state.time.shape == (16,)

@@ -18,6 +18,7 @@ from jaxrl import spaces, vector
 from jaxrl.environment import episode_limit
 from jaxrl.episodes import rollout_episodes
 from jaxrl.errors import check_range
+from jaxrl.restarts import select_lanes
 from jaxrl.rewards.program.schema import schema_of
 from jaxrl.types import Array, EnvParams, Key
 
@@ -138,7 +139,7 @@ def _play(
         action, key = x
         key_step, key_start, key_act = jax.random.split(key, 3)
         if actor is not None:
-            action = vector.select_lanes(by_actor, actor(state.obs, key_act), action)
+            action = select_lanes(by_actor, actor(state.obs, key_act), action)
         restart = venv.restart(key_start, state, params)
         new, step = venv.step(key_step, state, action, restart, params)
         return new, (state.env, action, step.state, step.terminated | step.truncated)
