@@ -107,18 +107,19 @@ class CartPole(base.Environment):
 
     def reset_env(self, key: jax.Array, params: CartPoleParams) -> tuple[jax.Array, CartPoleState]:
         """All four quantities uniform in ±0.05."""
-        return self._start(*jax.random.uniform(key, (4,), minval=-0.05, maxval=0.05))
+        return self._start(jax.random.uniform(key, (4,), minval=-0.05, maxval=0.05))
 
     def reset_batch(
         self, key: jax.Array, params: CartPoleParams, num_envs: int
     ) -> tuple[jax.Array, CartPoleState]:
         """The same for `num_envs` lanes, of one draw of a word each."""
-        return self._start(*words.uniform(key, (num_envs,), 4, -0.05, 0.05))
+        return self._start(words.uniform(key, (num_envs,), 4, -0.05, 0.05))
 
-    def _start(self, *quantities: jax.Array) -> tuple[jax.Array, CartPoleState]:
-        """`(obs, state)` of `x`, `x_dot`, `theta` and `theta_dot`."""
-        state = CartPoleState(jnp.zeros_like(quantities[0], jnp.int32), *quantities)
-        return jnp.stack(quantities, axis=-1), state
+    def _start(self, noise: jax.Array) -> tuple[jax.Array, CartPoleState]:
+        """`(obs, state)` of noise `[..., 4]`."""
+        x, x_dot, theta, theta_dot = jnp.moveaxis(noise, -1, 0)
+        time = jnp.zeros(noise.shape[:-1], jnp.int32)
+        return noise, CartPoleState(time, x, x_dot, theta, theta_dot)
 
     def get_obs(
         self, state: CartPoleState, params: Any = None, key: jax.Array | None = None
