@@ -109,8 +109,8 @@ _SMALL_DQN = DQNConfig(
 
 PRESETS: dict[tuple[str, ...], Preset] = {
     ("ppo", "CartPole-v1"): Preset(
-        # rl-baselines3-zoo's, with half its epochs, the usual λ, and four minibatches an epoch: with
-        # its one, whose gradient is that of the whole window, one seed in ten is not there in time.
+        # rl-baselines3-zoo's, with half its epochs, the usual λ, and four minibatches an epoch:
+        # with its one, whose gradient is the whole window's, one seed in ten is not there in time.
         PPOConfig(
             num_envs=8,
             num_steps=32,
