@@ -8,6 +8,7 @@ once, or not at all in as few steps as are timed.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -23,8 +24,8 @@ from jaxrl import spaces
 from jaxrl.devices import over_seeds, seed_mesh
 from jaxrl.vector import rollout, vectorize
 
-LONGEST = 3.0
-"""Seconds after which no further round of a measurement begins."""
+SHORTEST, LONGEST = 0.1, 3.0
+"""Seconds that a round takes at least, and after which no further one begins."""
 STEPS = 2**16
 """Steps of all lanes together that one measurement takes, within the bounds below."""
 FEWEST_STEPS, MOST_STEPS = 32, 1024
@@ -39,16 +40,24 @@ Measured = dict[str, Any]
 def rates(play: Callable[[], Any], count: int, rounds: int) -> Measured:
     """Times a call that does `count` things; the first one is not counted.
 
-    What takes long is called fewer times, so that a run stays a matter of minutes.
+    A round repeats what is short, since a few milliseconds say more of the machine's other work.
+    What takes long has fewer rounds, so that a run stays a matter of minutes.
     """
     play()
+    calls = math.ceil(SHORTEST / seconds_of(play, 1))
     seconds: list[float] = []
     while len(seconds) < rounds and sum(seconds) < LONGEST:
-        began = time.perf_counter()
-        play()
-        seconds.append(time.perf_counter() - began)
-    each = [count / s for s in seconds]
+        seconds.append(seconds_of(play, calls))
+    each = [calls * count / s for s in seconds]
     return {"rate": statistics.median(each), "rates": each}
+
+
+def seconds_of(play: Callable[[], Any], calls: int) -> float:
+    """How long so many calls take."""
+    began = time.perf_counter()
+    for _ in range(calls):
+        play()
+    return time.perf_counter() - began
 
 
 def steps_of(size: int, total: int = STEPS) -> int:
