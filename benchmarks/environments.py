@@ -3,13 +3,12 @@
     python benchmarks/environments.py                       all of them
     python benchmarks/environments.py snake-v0 CartPole-v1  some
 
-Random actions, episodes restarting by themselves, in this process and in turn. "All devices" is in
-a process of its own, where each core is a device of jax's and steps a share of the lanes, as seeds
-of a run are shared out. gymnax steps as its users have it, a `vmap` of its `step` in a `scan`, with
-a key and an action drawn for each lane. Gymnasium steps by its own numpy vector environment where
-it has one, else by `SyncVectorEnv`, with actions drawn beforehand; ours draw them as they go.
-Pictures are drawn at their original's size, ours 64 in one call, Gymnasium's with pygame one after
-another. Compiling is left out.
+Random actions, episodes restarting by themselves. Contestants run in processes of their own and
+take turns (`turns.py`). With "all devices" each core is a device of jax's and steps a share of the
+lanes, as seeds of a run are shared out. gymnax steps as its users have it, a `vmap` of its `step`
+in a `scan`, with a key and an action drawn for each lane. Gymnasium steps by its own numpy vector
+environment where it has one, else by `SyncVectorEnv`, with actions drawn beforehand; ours draw them
+as they go. Compiling is left out.
 
 Lines go to `benchmarks/results/environments.jsonl`, and the tables in `benchmarks/README.md` are
 made from the last run in it.
@@ -20,31 +19,28 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import os
+import sys
 import time
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
-import jax
-import numpy as np
+import gymnasium
+import gymnax
 from report import write_report
-from stepping import gymnasium_steps, gymnax_steps, our_steps, rates, shared_out_apart
 from throughput import commit
+from turns import Measured, in_turns
 
 import jaxrl
 from jaxrl.environment import supports_render
 from jaxrl.run.machine import machine
-from jaxrl.vector import reset_batch
 from jaxrl_envs import ENVIRONMENTS
 
-os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
-RESULTS = Path(__file__).parent / "results" / "environments.jsonl"
-SIZES = (1, 64, 1024, 16384)
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "environments.jsonl"
+SIZES = (1, 64, 1024, 8192)
 VARIANTS_AT = 1024
-FRAMES = 64
+HOST_LARGEST = 1024
+"""Largest number of lanes that a loop in Python is asked to step."""
 DRAWN_TOO = ("Acrobot-v1", "Pendulum-v1", "MountainCar-v0", "Breakout-MinAtar")
 """Environments of gymnax's that are drawn here."""
 STEPPED_TOO = ("Breakout-MinAtar",)
@@ -54,33 +50,31 @@ STEPPED_TOO = ("Breakout-MinAtar",)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of lanes")
+    parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
     names = args.names or names_of_all()
     run = time.strftime("%Y-%m-%dT%H:%M:%S")
     about = {"run": run, "date": str(date.today()), "commit": commit(), "machine": machine()}
 
-    def note(**measured: Any) -> None:
+    def note(measured: Measured) -> None:
         with RESULTS.open("a") as file:
             file.write(json.dumps({**measured, **about}) + "\n")
         print({key: value for key, value in measured.items() if key != "rates"}, flush=True)
 
+    def measure(kind: str, script: str, name: str, contestants: list[str], *size: int) -> None:
+        words = [name, *map(str, size)]
+        commands = [[sys.executable, str(HERE / script), by, *words] for by in contestants]
+        lanes = {"num_envs": size[0]} if size else {}
+        for by, measured in zip(contestants, in_turns(commands, args.rounds), strict=True):
+            note({"env": name, "kind": kind, **lanes, "by": by, **measured})
+
     for name in names:
         for size in args.sizes:
-            for measured in all_steps(name, size, args.rounds):
-                if measured is not None:
-                    note(env=name, kind="steps", num_envs=size, **measured)
-        for by, reset, settings in variants(name):
-            measured = our_steps(name, VARIANTS_AT, args.rounds, reset, settings)
-            note(env=name, kind="steps", num_envs=VARIANTS_AT, **{**measured, "by": by})
+            measure("steps", "stepping.py", name, steppers(name, size), size)
     for name in dict.fromkeys((*names, *DRAWN_TOO)):
-        if not supports_render(jaxrl.make(name)[0]):
-            continue
-        note(env=name, kind="frames", by="jaxrl", **our_frames(name, args))
-        theirs = gymnasium_frames(name, args)
-        if theirs is not None:
-            note(env=name, kind="frames", by="gymnasium", **theirs)
+        if supports_render(jaxrl.make(name)[0]):
+            measure("frames", "drawing.py", name, drawers(name))
     write_report()
 
 
@@ -89,53 +83,34 @@ def names_of_all() -> list[str]:
     return [name for name, made in ENVIRONMENTS.items() if made().name == name] + [*STEPPED_TOO]
 
 
-def all_steps(name: str, size: int, rounds: int) -> Iterator[dict[str, Any] | None]:
-    """The rates of all that step an environment of that name; None where one does not."""
-    yield our_steps(name, size, rounds)
-    yield shared_out_apart("jaxrl", name, size, rounds)
-    theirs = gymnax_steps(name, size, rounds)
-    yield theirs
-    yield theirs and shared_out_apart("gymnax", name, size, rounds)
-    yield gymnasium_steps(name, size, rounds)
-
-
-def variants(name: str) -> list[tuple[str, Any, dict[str, Any]]]:
-    """Other ways to step an environment: what to call each, its resets, its settings."""
-    found: list[tuple[str, Any, dict[str, Any]]] = [("jaxrl, pooled", "pooled", {})]
-    if "solver" in inspect.signature(type(jaxrl.make(name)[0])).parameters:
-        found.append(("jaxrl, fast solver", "fresh", {"solver": "fast"}))
+def steppers(name: str, size: int) -> list[str]:
+    """Who steps so many lanes of an environment of that name; see `stepping.py`."""
+    found = ["jaxrl", *(["gymnax"] if name in gymnax.registered_envs else [])]
+    if size > 1:
+        found += [f"{by}, all devices" for by in found]
+    if in_gymnasium(name) and (gymnasium.spec(name).vector_entry_point or size <= HOST_LARGEST):
+        found.append("gymnasium")
+    if size == VARIANTS_AT:
+        found.append("jaxrl, pooled")
+        if "solver" in inspect.signature(type(jaxrl.make(name)[0])).parameters:
+            found.append("jaxrl, fast solver")
     return found
 
 
-def our_frames(name: str, args: Any) -> dict[str, Any]:
-    env, params = jaxrl.make(name)
-    defaults = inspect.signature(env.render).parameters
-    height, width = (defaults[side].default for side in ("height", "width"))
-    states = reset_batch(env, jax.random.key(0), params, FRAMES)[1]
-    draw = jax.jit(jax.vmap(lambda state: env.render(state, params, height=height, width=width)))
-    measured = rates(lambda: jax.block_until_ready(draw(states)), FRAMES, args.rounds)
-    return {"height": height, "width": width, **measured}
+def drawers(name: str) -> list[str]:
+    """Who draws an environment of that name; see `drawing.py`."""
+    return ["jaxrl", *(["gymnasium"] if in_gymnasium(name) else [])]
 
 
-def gymnasium_frames(name: str, args: Any) -> dict[str, Any] | None:
-    import gymnasium
-
+def in_gymnasium(name: str) -> bool:
+    """Whether Gymnasium has an environment of that name here; the lander needs Box2D installed."""
     if name not in gymnasium.registry:
-        return None
+        return False
     try:
-        env = gymnasium.make(name, render_mode="rgb_array")
-        env.reset(seed=0)
-        frame = np.asarray(env.render())
+        gymnasium.make(name).close()
     except gymnasium.error.DependencyNotInstalled:
-        return None
-
-    def play() -> None:
-        for _ in range(FRAMES):
-            env.render()
-
-    measured = rates(play, FRAMES, args.rounds)
-    env.close()
-    return {"height": frame.shape[0], "width": frame.shape[1], **measured}
+        return False
+    return True
 
 
 if __name__ == "__main__":

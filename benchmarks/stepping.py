@@ -1,80 +1,44 @@
-"""Steps per second of bare environments under random actions: ours, gymnax's and Gymnasium's.
+"""A contestant that steps bare environments under random actions: ours, gymnax's or Gymnasium's.
 
-Used by `environments.py`. Lanes begin at random ages and go on from one measurement to the next, so
-that episodes end as they do in the midst of training: lanes that all begin at once would end at
-once, or not at all in as few steps as are timed.
+    python benchmarks/stepping.py BY ENV LANES
+
+Used by `environments.py`, with `turns.py`. Lanes begin at random ages and go on from one call to
+the next, so that episodes end as they do in the midst of training: lanes that all begin at once
+would end at once, or not at all in as few steps as are timed.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from turns import Contest, serve
 
 import jaxrl
 from jaxrl import spaces
 from jaxrl.devices import over_seeds, seed_mesh
 from jaxrl.vector import rollout, vectorize
 
-SHORTEST, LONGEST = 0.1, 3.0
-"""Seconds that a round takes at least, and after which no further one begins."""
 STEPS = 2**16
-"""Steps of all lanes together that one measurement takes, within the bounds below."""
+"""Steps of all lanes together that one call takes, within the bounds below."""
 FEWEST_STEPS, MOST_STEPS = 32, 1024
 """Bounds on how many of them a lane takes."""
 HOST_STEPS = 2**12
-HOST_LARGEST = 1024
-"""Largest number of lanes that a loop in Python is asked to step."""
-
-Measured = dict[str, Any]
-
-
-def rates(play: Callable[[], Any], count: int, rounds: int) -> Measured:
-    """Times a call that does `count` things; the first one is not counted.
-
-    A round repeats what is short, since a few milliseconds say more of the machine's other work.
-    What takes long has fewer rounds, so that a run stays a matter of minutes.
-    """
-    play()
-    calls = math.ceil(SHORTEST / seconds_of(play, 1))
-    seconds: list[float] = []
-    while len(seconds) < rounds and sum(seconds) < LONGEST:
-        seconds.append(seconds_of(play, calls))
-    each = [calls * count / s for s in seconds]
-    return {"rate": statistics.median(each), "rates": each}
-
-
-def seconds_of(play: Callable[[], Any], calls: int) -> float:
-    """How long so many calls take."""
-    began = time.perf_counter()
-    for _ in range(calls):
-        play()
-    return time.perf_counter() - began
+"""Steps of all lanes that a call takes of a loop in Python."""
 
 
 def steps_of(size: int, total: int = STEPS) -> int:
-    """Steps that each of so many lanes takes in one measurement."""
+    """Steps that each of so many lanes takes in one call."""
     return max(FEWEST_STEPS, min(MOST_STEPS, total // size))
 
 
-def our_steps(
-    name: str,
-    size: int,
-    rounds: int,
-    reset: Any = "fresh",
-    settings: dict[str, Any] | None = None,
-    shares: int = 1,
-) -> Measured:
-    """The rate of ours, its lanes in so many shares, which go to as many devices."""
-    env, params = jaxrl.make(name, **(settings or {}))
+def ours(name: str, size: int, shares: int = 1, reset: Any = "fresh", **settings: Any) -> Contest:
+    """Ours, its lanes in so many shares, which go to as many devices."""
+    env, params = jaxrl.make(name, **settings)
     lanes = size // shares
     venv = vectorize(env, lanes, reset=reset)
     draw_actions = random_actions(env.action_space(params), lanes)
@@ -89,15 +53,13 @@ def our_steps(
         # Observations must be made, but need not be kept.
         return state, seen.reward.sum(), (seen.terminated | seen.truncated).mean()
 
-    return {"by": "jaxrl", **_device_rate(start, play, size, rounds, shares)}
+    return _on_device(start, play, size, shares)
 
 
-def gymnax_steps(name: str, size: int, rounds: int, shares: int = 1) -> Measured | None:
-    """The rate of gymnax's own environment, or None where it has none of that name."""
+def gymnax(name: str, size: int, shares: int = 1) -> Contest:
+    """Those of gymnax, stepped as its users have it."""
     import gymnax  # makes jax's devices, which must not be before `use_cores`
 
-    if name not in gymnax.registered_envs:
-        return None
     env, params = gymnax.make(name)
     lanes = size // shares
 
@@ -119,7 +81,7 @@ def gymnax_steps(name: str, size: int, rounds: int, shares: int = 1) -> Measured
         (_, *state), (rewards, ended) = jax.lax.scan(step, (key, *state), None, steps_of(size))
         return tuple(state), rewards.sum(), ended.mean()
 
-    return {"by": "gymnax", **_device_rate(start, play, size, rounds, shares)}
+    return _on_device(start, play, size, shares)
 
 
 def at_random_ages(state: Any, params: Any, key: jax.Array) -> Any:
@@ -136,8 +98,8 @@ def random_actions(space: Any, size: int) -> Callable[[jax.Array], jax.Array]:
     return lambda key: jax.random.uniform(key, (size, *space.shape), minval=low, maxval=high)
 
 
-def _device_rate(start: Any, play: Any, size: int, rounds: int, shares: int) -> Measured:
-    """The rate of `play(state, key) -> (state, reward, ends a step)`, from `start(key)` on."""
+def _on_device(start: Any, play: Any, size: int, shares: int) -> Contest:
+    """Calls of `play(state, key) -> (state, reward, ends a step)`, from `start(key)` on."""
     mesh = seed_mesh(shares)
 
     def first(data: jax.Array) -> Any:
@@ -159,62 +121,47 @@ def _device_rate(start: Any, play: Any, size: int, rounds: int, shares: int) -> 
         carry, (_, ended) = jax.block_until_ready(advance(carry))
         ends.append(ended)
 
-    measured = rates(call, size * steps_of(size), rounds)
-    return {**measured, "ends_per_step": float(jnp.stack(ends[1:]).mean())}
+    def about() -> dict[str, Any]:
+        return {"devices": shares, "ends_per_step": float(jnp.stack(ends).mean())}
+
+    return Contest(call, size * steps_of(size), about)
 
 
-SHARED_OUT = {"jaxrl": our_steps, "gymnax": gymnax_steps}
-"""Contestants that are measured with lanes shared out among devices, too."""
-
-
-def shared_out(by: str, name: str, size: int, rounds: int) -> Measured | None:
-    """The rate with lanes shared out among the devices that share them evenly, if there are some.
-
-    To be called before jax is used.
-    """
+def on_all_devices(contestant: Callable[..., Contest], name: str, size: int) -> Contest:
+    """Lanes shared out among as many devices as share them evenly. To be called before jax is."""
     jaxrl.use_cores()
     mesh = seed_mesh(size)
-    measured = mesh and SHARED_OUT[by](name, size, rounds, shares=mesh.size)
-    return measured and {**measured, "by": f"{by}, all devices", "devices": mesh.size}
+    return contestant(name, size, shares=mesh.size if mesh else 1)
 
 
-def shared_out_apart(by: str, name: str, size: int, rounds: int) -> Measured | None:
-    """`shared_out` in a process of its own."""
-    if size == 1:
-        return None
-    command = [sys.executable, __file__, by, name, str(size), str(rounds)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])  # libraries greet on lines before it
-
-
-def gymnasium_steps(name: str, size: int, rounds: int) -> Measured | None:
-    """Gymnasium's rate, or None where it has no such environment or it would take too long."""
+def gymnasium(name: str, size: int) -> Contest:
+    """Gymnasium's, by its own vector environment if it has one, else by a loop in Python."""
     import gymnasium
 
-    spec = gymnasium.registry.get(name)
-    if spec is None:
-        return None
-    mode = "vector_entry_point" if spec.vector_entry_point else "sync"
-    if mode == "sync" and size > HOST_LARGEST:
-        return None
-    try:
-        envs = gymnasium.make_vec(name, size, mode)
-    except gymnasium.error.DependencyNotInstalled:
-        return None
+    mode = "vector_entry_point" if gymnasium.spec(name).vector_entry_point else "sync"
+    envs = gymnasium.make_vec(name, size, mode)
     envs.reset(seed=0)
     num_steps = max(4, HOST_STEPS // size) if mode == "sync" else steps_of(size)
     envs.action_space.seed(0)
     actions = [envs.action_space.sample() for _ in range(num_steps)]
 
-    def play() -> None:
+    def call() -> None:
         for action in actions:
             envs.step(action)
 
-    measured = rates(play, size * num_steps, rounds)
-    envs.close()
-    return {"by": "gymnasium", "mode": mode, **measured}
+    return Contest(call, size * num_steps, lambda: {"mode": mode})
 
+
+CONTESTANTS: dict[str, Callable[[str, int], Contest]] = {
+    "jaxrl": ours,
+    "jaxrl, all devices": partial(on_all_devices, ours),
+    "gymnax": gymnax,
+    "gymnax, all devices": partial(on_all_devices, gymnax),
+    "gymnasium": gymnasium,
+    "jaxrl, pooled": partial(ours, reset="pooled"),
+    "jaxrl, fast solver": partial(ours, solver="fast"),
+}
 
 if __name__ == "__main__":
-    contestant, environment, lanes, times = sys.argv[1:]
-    print(json.dumps(shared_out(contestant, environment, int(lanes), int(times))))
+    contestant, environment, lanes = sys.argv[1:]
+    serve(lambda: CONTESTANTS[contestant](environment, int(lanes)))
