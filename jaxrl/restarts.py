@@ -57,27 +57,32 @@ def by_need(draw: Callable[[Key, int], Starts], key: Key) -> Restart:
     def restart(ended: Array, after: Starts) -> Starts:
         num_envs = ended.shape[0]
         at_once = min(num_envs, max(FEWEST_STARTS, num_envs // SHARE_OF_STARTS))
-        # The lanes that ended, in order. Behind them numbers of no lane, whose starts are dropped.
-        rank = jnp.cumsum(ended, dtype=jnp.int32)
-        size = num_envs + at_once
-        lanes = jnp.full(size, num_envs, jnp.int32)
-        place = jnp.where(ended, rank - 1, size)
-        lanes = lanes.at[place].set(jnp.arange(num_envs, dtype=jnp.int32), mode="drop")
+        lanes, count = _in_order(ended, at_once)
 
         def some(carry: tuple[Array, Starts]) -> tuple[Array, Starts]:
             done, lanes_at = carry
             chosen = jax.lax.dynamic_slice(lanes, (done,), (at_once,))
             start = draw(jax.random.fold_in(key, done), at_once)
-            lanes_at = jax.tree.map(
-                lambda old, new: old.at[chosen].set(new, mode="drop"), lanes_at, start
-            )
-            return done + at_once, lanes_at
+            return done + at_once, _put(lanes_at, chosen, start)
 
-        return jax.lax.while_loop(
-            lambda carry: any_lane(carry[0] < rank[-1]), some, (jnp.int32(0), after)
-        )[1]
+        more = lambda carry: any_lane(carry[0] < count)  # noqa: E731
+        return jax.lax.while_loop(more, some, (jnp.int32(0), after))[1]
 
     return restart
+
+
+def _in_order(ended: Array, spare: int) -> tuple[Array, Array]:
+    """The lanes that ended `[B + spare]`, and how many: behind them are numbers of no lane."""
+    num_envs = ended.shape[0]
+    rank = jnp.cumsum(ended, dtype=jnp.int32)
+    place = jnp.where(ended, rank - 1, num_envs + spare)
+    none = jnp.full(num_envs + spare, num_envs, jnp.int32)
+    return none.at[place].set(jnp.arange(num_envs, dtype=jnp.int32), mode="drop"), rank[-1]
+
+
+def _put(into: PyTree, lanes: Array, rows: PyTree) -> PyTree:
+    """`into` `[B, ...]` with rows at some lanes; those at the number of no lane are dropped."""
+    return jax.tree.map(lambda old, new: old.at[lanes].set(new, mode="drop"), into, rows)
 
 
 def draws_by_need() -> bool:
