@@ -6,9 +6,10 @@
 Random actions, episodes restarting by themselves. Contestants run in processes of their own and
 take turns (`turns.py`). With "all devices" each core is a device of jax's and steps a share of the
 lanes, as seeds of a run are shared out. gymnax steps as its users have it, a `vmap` of its `step`
-in a `scan`, with a key and an action drawn for each lane. Gymnasium steps by its own numpy vector
-environment where it has one, else by `SyncVectorEnv`, with actions drawn beforehand; ours draw them
-as they go. Compiling is left out.
+in a `scan`, with a key for each lane, and samples actions so too; "our actions" are drawn as ours,
+with one key a step, which leaves the difference between the environments. Gymnasium steps by its
+own numpy vector environment where it has one, else by `SyncVectorEnv`, with actions drawn
+beforehand. Compiling is left out.
 
 Lines go to `benchmarks/results/environments.jsonl`, and the tables in `benchmarks/README.md` are
 made from the last run in it.
@@ -85,9 +86,11 @@ def names_of_all() -> list[str]:
 
 def steppers(name: str, size: int) -> list[str]:
     """Who steps so many lanes of an environment of that name; see `stepping.py`."""
-    found = ["jaxrl", *(["gymnax"] if name in gymnax.registered_envs else [])]
+    found = ["jaxrl"]
+    if name in gymnax.registered_envs:
+        found += ["gymnax", "gymnax, our actions"]
     if size > 1:
-        found += [f"{by}, all devices" for by in found]
+        found += [f"{by}, all devices" for by in found if by != "gymnax"]
     if in_gymnasium(name) and (gymnasium.spec(name).vector_entry_point or size <= HOST_LARGEST):
         found.append("gymnasium")
     if size == VARIANTS_AT:

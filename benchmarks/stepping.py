@@ -44,8 +44,9 @@ def ours(name: str, size: int, shares: int = 1, reset: Any = "fresh", **settings
     draw_actions = random_actions(env.action_space(params), lanes)
 
     def start(key: jax.Array) -> Any:
-        state = venv.reset(key, params)
-        return state._replace(env=at_random_ages(state.env, params, key))
+        key_reset, key_age = jax.random.split(key)
+        state = venv.reset(key_reset, params)
+        return state._replace(env=at_random_ages(state.env, params, key_age))
 
     def play(state: Any, key: jax.Array) -> Any:
         act = lambda obs, action: (action, ())  # noqa: E731
@@ -56,21 +57,34 @@ def ours(name: str, size: int, shares: int = 1, reset: Any = "fresh", **settings
     return _on_device(start, play, size, shares)
 
 
-def gymnax(name: str, size: int, shares: int = 1) -> Contest:
-    """Those of gymnax, stepped as its users have it."""
+def gymnax(name: str, size: int, shares: int = 1, actions: str = "sampled") -> Contest:
+    """Those of gymnax, stepped as its users have it: a `vmap` of its `step` in a `scan`.
+
+    Args:
+        name: the environment.
+        size: number of lanes.
+        shares: how many devices they go to.
+        actions: "sampled" by its `action_space(params).sample`, a key a lane and step, as its users
+            have a random policy; or drawn as "ours" are. Actions are no part of an environment, and
+            those keys are a third of the time that its CartPole takes.
+    """
     import gymnax  # makes jax's devices, which must not be before `use_cores`
 
     env, params = gymnax.make(name)
     lanes = size // shares
+    draw_actions = random_actions(env.action_space(params), lanes)
+    sample = jax.vmap(env.action_space(params).sample)
 
     def start(key: jax.Array) -> Any:
-        obs, state = jax.vmap(env.reset, (0, None))(jax.random.split(key, lanes), params)
-        return obs, at_random_ages(state, params, key)
+        key_reset, key_age = jax.random.split(key)
+        obs, state = jax.vmap(env.reset, (0, None))(jax.random.split(key_reset, lanes), params)
+        return obs, at_random_ages(state, params, key_age)
 
-    def step(carry: Any, _: None) -> Any:
+    def step(carry: Any, actions: jax.Array | None) -> Any:
         key, _, state = carry
         key, key_action, key_step = jax.random.split(key, 3)
-        actions = jax.vmap(env.action_space(params).sample)(jax.random.split(key_action, lanes))
+        if actions is None:
+            actions = sample(jax.random.split(key_action, lanes))
         obs, state, reward, terminated, truncated, _ = jax.vmap(env.step, (0, 0, 0, None))(
             jax.random.split(key_step, lanes), state, actions, params
         )
@@ -78,7 +92,11 @@ def gymnax(name: str, size: int, shares: int = 1) -> Contest:
         return (key, obs, state), (reward, terminated | truncated)
 
     def play(state: Any, key: jax.Array) -> Any:
-        (_, *state), (rewards, ended) = jax.lax.scan(step, (key, *state), None, steps_of(size))
+        num_steps = steps_of(size)
+        key, key_actions = jax.random.split(key)
+        keys = jax.random.split(key_actions, num_steps)
+        drawn = jax.vmap(draw_actions)(keys) if actions == "ours" else None
+        (_, *state), (rewards, ended) = jax.lax.scan(step, (key, *state), drawn, num_steps)
         return tuple(state), rewards.sum(), ended.mean()
 
     return _on_device(start, play, size, shares)
@@ -128,7 +146,7 @@ def _on_device(start: Any, play: Any, size: int, shares: int) -> Contest:
 
 
 def on_all_devices(contestant: Callable[..., Contest], name: str, size: int) -> Contest:
-    """Lanes shared out among as many devices as share them evenly. To be called before jax is."""
+    """Lanes shared out among the devices that share them evenly; called before jax is used."""
     jaxrl.use_cores()
     mesh = seed_mesh(size)
     return contestant(name, size, shares=mesh.size if mesh else 1)
@@ -156,7 +174,8 @@ CONTESTANTS: dict[str, Callable[[str, int], Contest]] = {
     "jaxrl": ours,
     "jaxrl, all devices": partial(on_all_devices, ours),
     "gymnax": gymnax,
-    "gymnax, all devices": partial(on_all_devices, gymnax),
+    "gymnax, our actions": partial(gymnax, actions="ours"),
+    "gymnax, our actions, all devices": partial(on_all_devices, partial(gymnax, actions="ours")),
     "gymnasium": gymnasium,
     "jaxrl, pooled": partial(ours, reset="pooled"),
     "jaxrl, fast solver": partial(ours, solver="fast"),

@@ -2,8 +2,8 @@
 
 A machine that others use too is at times twice as slow for some seconds. What is measured one after
 the other meets different times. Here all contestants are ready before the first is measured; then
-each measures a round of a tenth of a second, and the next round begins. A process that waits for
-its turn takes no time of a core.
+each measures a round of a tenth of a second, and the next round begins. The first does not count.
+A process that waits for its turn takes no time of a core.
 
     in_turns([command, ...], rounds)    by who measures
     serve(make)                         by the process that a command starts
@@ -19,11 +19,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 SHORTEST, LONGEST = 0.1, 3.0
-"""Seconds that a round takes at least, and after which a contestant has no further one."""
+"""Seconds that a round takes, and after which a contestant has no further one, but the fewest."""
+FEWEST_ROUNDS = 3
 
 Measured = dict[str, Any]
 
@@ -45,7 +46,7 @@ class Contest(NamedTuple):
 def serve(make: Callable[[], Contest]) -> None:
     """Measures a round for every line of the standard input, and tells it on the standard output.
 
-    The first call is not timed, and the second says how many make a round.
+    How many calls make a round is found in the first, when no other contestant is at work.
 
     Args:
         make: imports what the contestant needs, and sets it up.
@@ -53,10 +54,11 @@ def serve(make: Callable[[], Contest]) -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print greetings
     contest = make()
-    seconds_of(contest.play, 1)
-    calls = max(1, math.ceil(SHORTEST / seconds_of(contest.play, 1)))
+    contest.play()
     print("ready", file=answers)
+    calls = 0
     for _ in sys.stdin:
+        calls = calls or math.ceil(SHORTEST / seconds_of(contest.play, 1))
         print(json.dumps([calls * contest.count, seconds_of(contest.play, calls)]), file=answers)
     print(json.dumps(contest.about()), file=answers)
 
@@ -79,6 +81,8 @@ def in_turns(commands: Sequence[Sequence[str]], rounds: int) -> list[Measured]:
         contestants = [stack.enter_context(_Contestant(command)) for command in commands]
         for contestant in contestants:
             contestant.answer()
+        for contestant in contestants:
+            contestant.turn()
         for _ in range(rounds):
             for contestant in contestants:
                 contestant.take_turn()
@@ -98,7 +102,7 @@ class _Contestant:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with self._process:
+        with suppress(BrokenPipeError), self._process:  # one that is dead has not read all
             self._process.kill()
 
     def answer(self) -> str:
@@ -108,13 +112,19 @@ class _Contestant:
             raise SystemExit(f"{' '.join(self._command)} ended with {self._process.wait()}")
         return line
 
-    def take_turn(self) -> None:
-        if self._seconds >= LONGEST:
-            return
+    def turn(self) -> tuple[int, float]:
+        """How many things were done in a round, and in how many seconds."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # told by the missing answer
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
         count, seconds = json.loads(self.answer())
+        return count, seconds
+
+    def take_turn(self) -> None:
+        if self._seconds >= LONGEST and len(self._rates) >= FEWEST_ROUNDS:
+            return
+        count, seconds = self.turn()
         self._rates.append(count / seconds)
         self._seconds += seconds
 

@@ -1,16 +1,19 @@
 """Where lanes go whose episodes ended, and how the starts of the next ones are drawn.
 
-A start is drawn in one of three ways; in all of them every episode has a start of its own.
+A start is drawn in one of three ways, whose starts have the same distribution:
 
 By need: for the lanes that ended, some lanes at a time. So it is done on a CPU.
 
 Ahead: for every lane and step of a rollout, before it begins; most are thrown away. On a CPU that
 pays where a start costs next to nothing (`is_cheap`, `are_small`): a call of threefry in a loop's
-body costs more than a step of CartPole. Memory: a state and an observation for each lane and step,
-at most `STARTS_AHEAD_BYTES`.
+body costs more than a step of CartPole. Elsewhere it is done with all starts. Memory: a state and
+an observation for each lane and step, at most `STARTS_AHEAD_BYTES`.
 
-For all lanes in each step: on other devices, where a loop of unknown length costs more than drawing
-for all lanes, and where drawing ahead would take too much memory.
+For all lanes in each step: on other devices, where drawing ahead would take too much memory. A loop
+of unknown length is expected to cost more there than drawing for all lanes; that was not measured.
+
+Which way it is decides which starts a seed has. It depends on the kind of device, on the number of
+lanes, and on whether a rollout's starts are within `STARTS_AHEAD_BYTES`.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ STARTS_AHEAD_BYTES = 2**24
 SMALL_START_BYTES = 128
 """Up to this size of state and observation, a start may be drawn for nothing."""
 FEW_LANES = 2
-"""Up to so many, drawing by need takes longer than what it saves, even with a key a lane."""
-FEWEST_STARTS = 8
-SHARE_OF_STARTS = 32
+"""With so few lanes drawing by need costs more than it saves, even where each needs a key."""
+MANY_LANES = 1024
+"""From so many on, drawing by need costs no more than a word a lane: it is as fast or faster."""
+FEWEST_STARTS, SHARE_OF_STARTS = 8, 32
 """By need, starts are drawn for one in 32 lanes at a time, but for eight at least."""
 
 Starts = tuple[PyTree, EnvState]
@@ -51,7 +55,8 @@ def by_need(draw: Callable[[Key, int], Starts], key: Key) -> Restart:
     """Restarts that draw `draw(key, K)`, `[K, ...]`, for the lanes that ended, K lanes at a time.
 
     Mostly few end, so that a round or two are enough; where all do, some at a time are hardly
-    dearer than all at once. A seed's starts do not depend on the seeds beside it.
+    dearer than all at once. A seed's starts do not depend on the seeds beside it, but under a
+    `vmap` all of them draw as many rounds as the one of whose lanes most ended.
     """
 
     def restart(ended: Array, after: Starts) -> Starts:
@@ -72,7 +77,10 @@ def by_need(draw: Callable[[Key, int], Starts], key: Key) -> Restart:
 
 
 def _in_order(ended: Array, spare: int) -> tuple[Array, Array]:
-    """The lanes that ended `[B + spare]`, and how many: behind them are numbers of no lane."""
+    """The lanes that ended `[B + spare]`, and how many.
+
+    Behind them stands B, which is no lane, so often that `spare` can be read from any of them on.
+    """
     num_envs = ended.shape[0]
     rank = jnp.cumsum(ended, dtype=jnp.int32)
     place = jnp.where(ended, rank - 1, num_envs + spare)
@@ -94,14 +102,14 @@ def is_cheap(env: Any, num_envs: int) -> bool:
     """Whether starts of lanes may be drawn for nothing, if they are small.
 
     They may where one draw of the environment's own `reset_batch` serves all lanes, or where there
-    are few: else a threefry key per lane is most of what they cost. Not where the host makes them.
-    A wrapper's are as those of what it wraps.
+    are few: else a threefry key per lane is most of what they cost. Not where there are many, and
+    not where the host makes them. A wrapper's are as those of what it wraps.
     """
+    if num_envs >= MANY_LANES or getattr(env, "on_host", False):
+        return False
     inner = getattr(env, "env", None)
     if inner is not None:
         return is_cheap(inner, num_envs)
-    if getattr(env, "on_host", False):
-        return False
     return num_envs <= FEW_LANES or hasattr(env, "reset_batch")
 
 
@@ -126,7 +134,7 @@ def select_lanes(mask: Array, on_true: PyTree, on_false: PyTree) -> PyTree:
 
 @custom_vmap
 def any_lane(running: Array) -> Array:
-    """Whether any lane is still running: of all seeds, under a `vmap` over them.
+    """Whether any of bool `[B]` or `[]` is true: of all seeds, under a `vmap` over them.
 
     A plain `any` would be one answer per seed. A loop with such a condition selects, seed by seed,
     between all that it carries and what the iteration made of it: the whole trajectory, every time.

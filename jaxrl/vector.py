@@ -13,7 +13,8 @@ policy of this module:
 
 ``pooled``
     `pool_size` start states are drawn when a rollout begins; ended lanes take one of them at
-    random. For environments whose reset is dear, where lanes cannot draw by need: on accelerators.
+    random. For environments whose reset is dear: on accelerators, where lanes do not draw by need,
+    and on a CPU where they still take much of the time, as mazes do (`benchmarks/README.md`).
     Memory: `pool_size` states and observations.
     Bias: none in the distribution of a start state; but episodes that begin in one rollout may
     share theirs, so that their returns are correlated.
@@ -29,9 +30,18 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl import restarts
 from jaxrl.errors import ConfigError, check_range, unknown_name
-from jaxrl.restarts import Restart, Starts, by_need, draws_by_need, taking
+from jaxrl.restarts import (
+    STARTS_AHEAD_BYTES,
+    Restart,
+    Starts,
+    are_small,
+    by_need,
+    draws_by_need,
+    is_cheap,
+    num_bytes,
+    taking,
+)
 from jaxrl.types import (
     Array,
     EnvParams,
@@ -100,7 +110,8 @@ class VectorEnv(NamedTuple):
         restart: `(key, state, params) -> Restart`: where lanes go whose episodes end.
         step: `(key, state, action [B, ...], restart, params) -> (VectorState, VectorStep)`.
         starts: `(key, state, params) -> (obs, state)` `[B, ...]`: an episode's start for each
-            lane, for a rollout to draw ahead if they are not too large; None where it should not.
+            lane, for a rollout to draw ahead if they are not too large. It gives None where none
+            should be drawn ahead.
     """
 
     num_envs: int
@@ -108,7 +119,7 @@ class VectorEnv(NamedTuple):
     refresh: Callable[[Key, VectorState, EnvParams], VectorState]
     restart: Callable[[Key, VectorState, EnvParams], Restart]
     step: Callable[[Key, VectorState, PyTree, Restart, EnvParams], tuple[VectorState, VectorStep]]
-    starts: Callable[[Key, VectorState, EnvParams], Starts] | None
+    starts: Callable[[Key, VectorState, EnvParams], Starts | None]
 
 
 def no_episodes() -> Metrics:
@@ -235,21 +246,21 @@ def vectorize(
         rows = jax.random.randint(key, (count,), 0, size)
         return jax.tree.map(lambda leaf: leaf[rows], state.pool)
 
-    def starts(key: Key, state: VectorState, params: EnvParams) -> Starts:
-        return draw(key, state, params, num_envs)
+    def starts(key: Key, state: VectorState, params: EnvParams) -> Starts | None:
+        ahead = not draws_by_need() or reset == "pooled" or is_cheap(env, num_envs)
+        return draw(key, state, params, num_envs) if ahead else None
 
     def restart(key: Key, state: VectorState, params: EnvParams) -> Restart:
         if draws_by_need():
             return by_need(lambda key, count: draw(key, state, params, count), key)
-        return taking(starts(key, state, params))
+        return taking(draw(key, state, params, num_envs))
 
     def step(
         key: Key, state: VectorState, action: PyTree, restart: Restart, params: EnvParams
     ) -> tuple[VectorState, VectorStep]:
         return finish_step(state, step_batch(env, key, state.env, action, params), restart)
 
-    ahead = not draws_by_need() or reset == "pooled" or restarts.is_cheap(env, num_envs)
-    return VectorEnv(num_envs, reset_all, refresh, restart, step, starts if ahead else None)
+    return VectorEnv(num_envs, reset_all, refresh, restart, step, starts)
 
 
 def rollout(
@@ -324,21 +335,18 @@ def _starts_ahead(
     venv: VectorEnv, keys: Key, state: VectorState, params: EnvParams
 ) -> Starts | None:
     """Starts `[T, B, ...]` of all steps, or None where they are better drawn in the loop."""
-    if venv.starts is None:
+    each = jax.eval_shape(lambda key: venv.starts(key, state, params), keys[0])
+    if each is None or len(keys) * num_bytes(each) > STARTS_AHEAD_BYTES:
         return None
-    draw = venv.starts
-    each = jax.eval_shape(lambda key: draw(key, state, params), keys[0])
-    if len(keys) * restarts.num_bytes(each) > restarts.STARTS_AHEAD_BYTES:
+    if draws_by_need() and not are_small(each, venv.num_envs):
         return None
-    if draws_by_need() and not restarts.are_small(each, venv.num_envs):
-        return None
-    return jax.vmap(lambda key: draw(key, state, params))(keys)
+    return jax.vmap(lambda key: venv.starts(key, state, params))(keys)
 
 
 def _with_episodes(
-    begin: VectorState, end: VectorState, reward: Array, ended: Array
+    before: VectorState, end: VectorState, reward: Array, ended: Array
 ) -> VectorState:
-    """`end` with what a rollout `[T, B]` that began at `begin` tells of its episodes.
+    """`end` with what a rollout `[T, B]` that began at `before` tells of its episodes.
 
     Counted over the whole rollout and not from step to step, which takes the counters out of the
     loop: in steps as cheap as CartPole's they are a quarter of its kernels.
@@ -348,9 +356,9 @@ def _with_episodes(
     last = jnp.where(ended, step, -1).max(0)  # the last step of each lane's last whole episode
     whole = step <= last
     none = last < 0
-    before, length = begin.episode_return, begin.episode_length
-    in_whole = jnp.where(whole, reward, 0.0).sum(0) + jnp.where(none, 0.0, before)
-    in_running = jnp.where(whole, 0.0, reward).sum(0) + jnp.where(none, before, 0.0)
+    so_far, length = before.episode_return, before.episode_length
+    in_whole = jnp.where(whole, reward, 0.0).sum(0) + jnp.where(none, 0.0, so_far)
+    in_running = jnp.where(whole, 0.0, reward).sum(0) + jnp.where(none, so_far, 0.0)
     steps_in_whole = last + 1 + jnp.where(none, 0, length)
     count = ended.sum(dtype=jnp.float32)
     return end._replace(

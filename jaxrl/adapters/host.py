@@ -187,7 +187,7 @@ class GymnasiumEnv:
         def nowhere(key: Key, state: VectorState, params: EnvParams) -> Restart:
             return lambda ended, after: after  # the host restarts its lanes as it steps them
 
-        return VectorEnv(num_envs, reset, refresh, nowhere, step, starts=None)
+        return VectorEnv(num_envs, reset, refresh, nowhere, step, starts=lambda *_: None)
 
 
 def host_call(call: Callable[..., Any], like: PyTree) -> Callable[..., Any]:

@@ -38,9 +38,9 @@ def contestant(tmp_path, monkeypatch):
 
 def test_contestants_measure_round_by_round(contestant):
     first, second = in_turns([contestant("a", 0.2), contestant("b", 0.2)], rounds=3)
-    # Both make two calls that do not count, side by side; then one call a round, in turns.
+    # Both make one call, side by side, then two in a turn that does not count, then one a round.
     log = contestant.log.read_text()
-    assert sorted(log[:4]) == ["a", "a", "b", "b"] and log[4:] == "ababab"
+    assert sorted(log[:2]) == ["a", "b"] and log[2:] == "aabb" + "ab" * 3
     assert [first["called"], second["called"]] == ["a", "b"]
     assert len(first["rates"]) == 3
     assert first["rate"] == sorted(first["rates"])[1]
@@ -48,14 +48,17 @@ def test_contestants_measure_round_by_round(contestant):
 
 
 def test_a_short_call_is_repeated_and_a_long_one_has_fewer_rounds(contestant, monkeypatch):
-    monkeypatch.setattr(turns, "LONGEST", 0.5)
-    short, long = in_turns([contestant("s", 0.02), contestant("l", 0.3)], rounds=3)
+    monkeypatch.setattr(turns, "LONGEST", 0.1)
+    short, long = in_turns([contestant("s", 0.02), contestant("l", 0.2)], rounds=5)
     log = contestant.log.read_text()
-    assert len(long["rates"]) == 2 and log.count("l") == 2 + 2
-    assert log.count("s") > 2 + 3
+    assert len(long["rates"]) == 3 and log.count("l") == 3 + 3
+    assert log.count("s") > 3 + 5
     assert short["rate"] > long["rate"]
 
 
 def test_a_contestant_that_fails_ends_the_run(contestant):
     with pytest.raises(SystemExit, match=r"-c nothing ended with 1"):
         in_turns([contestant("a", 0.01), [sys.executable, "-c", "nothing"]], rounds=1)
+    dying = [sys.executable, "-c", "print('ready')"]
+    with pytest.raises(SystemExit, match="ended with 0"):
+        in_turns([contestant("a", 0.3), dying], rounds=1)
