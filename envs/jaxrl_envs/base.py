@@ -10,7 +10,9 @@ where they are needed: `render(state, params, *, height, width) -> uint8 [H, W, 
 `describe(state, params) -> dict[str, Array]` with its units in `quantities`, and
 `reset_batch(key, params, num_envs) -> (obs, state)`, `[B, ...]`, where one draw can serve many
 lanes: a threefry key per lane is most of what a cheap environment costs. Its rows are independent
-and distributed as what `reset_env` gives: any number of them may be thrown away.
+and distributed as what `reset_env` gives: any number of them may be thrown away. It says that a
+start is cheap, and small ones are then drawn for every lane and step: leave it out of an
+environment whose starts are dear.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ out by itself which of some hundred moves mattered.
 Mazes are perfect: every room can be reached from every other, in exactly one way. They are carved
 by a random depth-first walk (the "recursive backtracker"), which makes long winding corridors, and
 are drawn anew for every episode unless `maze_seed` names one. Drawing a maze costs much more than
-a step. A CPU draws only those that are needed; on an accelerator, where each lane draws one in
-every step, train with `reset="pooled"`, or on one maze.
+a step. A CPU draws only those that are needed, some at a time. On an accelerator each lane draws
+one in every step: train with `reset="pooled"` there, or on one maze. On a CPU that is faster too,
+if less so.
 
 The battery is the time limit, and it is the robot's own: it is part of what is seen, and an empty
 one terminates. A limit that the robot could not see would truncate instead.

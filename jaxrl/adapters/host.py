@@ -15,9 +15,9 @@ lives.
 
 When training, a lane whose episode ends starts anew in the same step, and the observation that it
 ended with is kept apart, as Gymnasium's `AutoresetMode.SAME_STEP` does. That needs no start drawn
-beforehand. Under one of `jaxrl.wrappers` starts are drawn, each a reset: on a CPU some for nothing,
-for eight lanes at a time or more; on other devices in every step for every lane, where training
-with `reset="pooled"` costs less.
+beforehand. Under one of `jaxrl.wrappers` starts are drawn, each a reset: on a CPU for eight lanes
+at a time or more, of every seed, whenever an episode of any ends; on other devices in every step
+for every lane. With `reset="pooled"` it is one for each lane and rollout.
 """
 
 from __future__ import annotations
