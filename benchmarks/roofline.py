@@ -161,7 +161,7 @@ def update_step(name: str, num_envs: int, seeds: int, rounds: int) -> dict[str, 
     step = jax.jit(lambda carry: update(carry)[0], donate_argnums=0)
     program = step.lower(carry).compile()
     # The loop over gradient steps, of which these settings ask one an update. Where starts are
-    # drawn by need (Pendulum's, from three lanes on) a round of them counts too: next to nothing.
+    # drawn by need (`jaxrl.restarts`) a round of them counts too: next to nothing.
     work = work_of(lambda carry: update(carry)[0], carry, unknown_rounds=1)
     # Timed as training runs it: looped on the device, not called from the host one by one.
     looped = max(1, min(LOOPED, STEPS_A_CALL // algorithm.steps_per_update))
