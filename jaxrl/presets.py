@@ -336,7 +336,7 @@ PRESETS: dict[tuple[str, ...], Preset] = {
         total_steps=1_000_000,
         threshold=200.0,
         seeds=4,
-        needed=3,
+        needed=4,
         reached="4 of 4 seeds, mean 228.5",
         env_settings={"solver": "fast"},
     ),
